@@ -1,0 +1,100 @@
+# make            builds every recipe in its own folder
+# make demo       plays the book's sessions, live
+# make test       runs every test; needs cc, make and python3
+# make clean
+#
+# For those who change the code:
+# make check      the tests built by gcc and by clang with sanitizers, too
+# make strict     every warning is an error, for four compilers
+# make fuzz       FUZZ_SECONDS=60 for each target; needs clang
+# make format     lay out the C by .clang-format; format-check only looks
+.POSIX:
+CC = cc
+CFLAGS = -O2 -g -Wall -Wextra
+LDFLAGS =
+FUZZ_SECONDS = 60
+
+RECIPES = rest-server
+PURE = common/*.c
+# Where a variant is built; the plain one is built in the recipes' folders.
+BUILD =
+
+STRICT = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
+	-Wmissing-prototypes -Wvla -Werror
+SANITIZE = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+	-fno-sanitize-recover=all
+
+all:
+	@for r in $(RECIPES); do \
+	    (cd $$r && $(MAKE) CC="$(CC)" CFLAGS="$(CFLAGS)" \
+	        LDFLAGS="$(LDFLAGS)") || exit 1; done
+
+demo: all
+	@tests/demo.sh
+
+test: all unit
+	@python3 tests/run.py
+
+unit:
+	@mkdir -p build/unit
+	@$(MAKE) -s unit-in DIR=build/unit
+
+# Compiles the pure modules once, and each unit test with them.
+unit-in:
+	@rm -rf $(DIR)/obj && mkdir -p $(DIR)/obj
+	@root=$$PWD && cd $(DIR)/obj && for c in $(PURE); do \
+	    $(CC) -std=c11 $(CFLAGS) -c $$root/$$c || exit 1; done
+	@for t in tests/unit/test_*.c; do \
+	    $(CC) -std=c11 $(CFLAGS) $(LDFLAGS) -o $(DIR)/$$(basename $$t .c) \
+	        $$t $(DIR)/obj/*.o || exit 1; done
+
+# The same tests on programs built elsewhere, with other flags.
+variant:
+	@for r in $(RECIPES); do mkdir -p $(BUILD)/$$r && \
+	    (cd $$r && $(MAKE) -s BIN=../$(BUILD)/$$r/$$r CC="$(CC)" \
+	        CFLAGS="$(CFLAGS)" LDFLAGS="$(LDFLAGS)") || exit 1; done
+	@mkdir -p $(BUILD)/unit
+	@$(MAKE) -s unit-in DIR=$(BUILD)/unit
+	@BUILD=$(BUILD) python3 tests/run.py
+
+check-gcc-asan:
+	@$(MAKE) variant BUILD=build/gcc-asan CC=gcc CFLAGS="$(SANITIZE)"
+
+check-clang-asan:
+	@$(MAKE) variant BUILD=build/clang-asan CC=clang CFLAGS="$(SANITIZE)"
+
+check-musl:
+	@$(MAKE) variant BUILD=build/musl CC=musl-gcc LDFLAGS=-static
+
+check: test same check-gcc-asan check-clang-asan strict format-check
+
+same:
+	@tests/same.sh
+
+strict:
+	@for cc in "gcc -std=c11" "gcc -std=c2x" "clang -std=c11" \
+	    "musl-gcc -std=c11"; do for c in */*.c; do \
+	    $$cc -O2 $(STRICT) -c -o /dev/null $$c || exit 1; done; done
+	@for c in */*.c; do tcc -Wall -Werror -c -o /dev/null $$c || exit 1; done
+	@echo "no warnings"
+
+fuzz:
+	@mkdir -p build/fuzz
+	@for f in tests/fuzz/fuzz_*.c; do n=$$(basename $$f .c); \
+	    clang -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined \
+	        -fno-sanitize-recover=all -o build/fuzz/$$n $$f $(PURE) || exit 1; \
+	    mkdir -p build/fuzz/$$n.corpus; \
+	    build/fuzz/$$n -max_total_time=$(FUZZ_SECONDS) -print_final_stats=0 \
+	        -verbosity=0 build/fuzz/$$n.corpus || exit 1; \
+	    echo "$$n: $(FUZZ_SECONDS) s, nothing found"; done
+
+SOURCES = */*.c */*.h tests/*/*.c tests/*/*.h
+format:
+	clang-format -i $(SOURCES)
+
+format-check:
+	@clang-format --dry-run --Werror $(SOURCES) && echo "format: ok"
+
+clean:
+	@for r in $(RECIPES); do (cd $$r && $(MAKE) -s clean); done
+	rm -rf build tests/wire/__pycache__ tests/__pycache__

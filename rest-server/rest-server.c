@@ -1,0 +1,804 @@
+/* rest-server.c -- "Creating an HTTP server", "Binding to a random free port",
+ * "Dynamic content".
+ *
+ *     make && ./rest-server        then: curl -i http://localhost:8080/users
+ *
+ * Read main() at the bottom first, then run(), then conn_turn(); the recipe
+ * itself is the section called "the recipe". */
+#define _POSIX_C_SOURCE 200809L
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../common/buf.h"
+#include "../common/http.h"
+#include "../common/qs.h"
+#include "../common/show.h"
+
+/* ---- settings ----------------------------------------------------------- */
+
+enum {
+    READ_SIZE = 16 * 1024, /* one recv() per connection and turn */
+    OUT_HIGH = 64 * 1024,  /* read no more while this much waits to go out */
+    IN_MAX = HTTP_HEAD_MAX + READ_SIZE,
+    OUT_MAX = 2 * OUT_HIGH, /* beyond OUT_HIGH, room for one more answer */
+};
+
+enum {
+    BODY_MS = 10000,       /* for the next bytes of a body that is skipped */
+    SEND_MS = 30000,       /* for the next bytes of an answer to get out */
+    LINGER_MS = 2000,      /* for the peer to close, or send, after we have */
+    LINGER_MAX_MS = 30000, /* in all, for a peer that goes on sending */
+    STOP_LOOK_MS = 10,     /* between two looks round while we stop */
+    ACCEPT_PAUSE_MS = 100, /* before accept() is tried again, out of files */
+    BUSY_MS = 250,         /* heard from so lately, a connection is busy */
+};
+
+/* From the environment, under these names in capitals. */
+static int idle_ms = 75000;   /* for the next request on a kept connection */
+static int head_ms = 10000;   /* for one whole head, however it trickles */
+static int max_conns = 10000; /* more wait until one has closed */
+static int drain_ms = 0;      /* after SIGTERM: go on, but say "close" */
+static int grace_ms = 5000;   /* and then, to finish what has begun */
+static bool tracing;          /* TRACE=1: show the conversation on stderr */
+
+static bool dynamic; /* -d: the recipe "Dynamic content" */
+
+/* ---- one connection ----------------------------------------------------- */
+
+enum conn_state {
+    IDLE,      /* between requests: not a byte of the next one is here */
+    READ_HEAD, /* part of a request head is in c->in */
+    SKIP_BODY, /* answered; the request's body, which nobody wants, follows */
+    REPLY,     /* the last answer is in c->out; then we close */
+    LINGER,    /* all sent and shut down; waiting for the peer's close */
+    CLOSED,    /* run() frees it at the end of the turn */
+};
+
+struct conn {
+    int fd;
+    enum conn_state state;
+    int64_t entered;  /* the present state, when */
+    int64_t deadline; /* when that has lasted too long */
+    int64_t ready_at; /* when poll() last had news of it */
+    bool peer_done;   /* the peer has sent its last byte */
+    struct buf in;    /* received, not yet understood */
+    struct buf out;   /* to be sent */
+    bool keep_alive;  /* another request may follow this one */
+    bool head_only;   /* the method is HEAD: answer without the body */
+    struct http_body body;
+};
+
+/* The busy ones stand first: conns[0 .. nbusy - 1]. See run(). */
+static struct conn **conns;
+static int nconns, nbusy;
+
+static int64_t now;    /* milliseconds; read once a turn */
+static bool draining;  /* SIGTERM has come */
+static int wake_fd[2]; /* the signal handler writes, run() reads */
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void conn_enter(struct conn *c, enum conn_state state, int ms)
+{
+    c->state = state;
+    c->entered = now;
+    c->deadline = now + ms;
+}
+
+/* ---- the recipe --------------------------------------------------------- */
+
+static const struct user {
+    int id;
+    const char *first_name, *second_name, *type;
+} users[] = {
+    {1, "Bob", "Smith", "red"},
+    {2, "David", "Clements", "blue"},
+};
+
+/* For the Date header. Written once a second, since it costs more than the
+ * rest of an answer. */
+static const char *date(void)
+{
+    static char text[HTTP_DATE_SIZE];
+    static time_t written;
+    time_t t = time(NULL);
+
+    if (t != written) http_date(text, t);
+    written = t;
+    return text;
+}
+
+static void reply(struct conn *c, int status, struct span body)
+{
+    struct buf *out = &c->out;
+
+    buf_addf(out, "HTTP/1.1 %d %s\r\n", status, http_reason(status));
+    if (status == 405) buf_puts(out, "Allow: GET, HEAD\r\n");
+    buf_addf(out,
+             "Content-Type: application/json\r\n"
+             "Content-Length: %zu\r\n"
+             "Date: %s\r\n"
+             "X-Content-Type-Options: nosniff\r\n"
+             "Connection: %s\r\n"
+             "\r\n",
+             body.n, date(), c->keep_alive ? "keep-alive" : "close");
+    if (!c->head_only) buf_add(out, body.p, body.n);
+}
+
+static void reply_ok(struct conn *c, const char *json)
+{
+    reply(c, 200, span_of(json));
+}
+
+static void reply_error(struct conn *c, int status)
+{
+    char json[80];
+    snprintf(json, sizeof json, "{\"error\": \"%s\"}", http_reason(status));
+    reply(c, status, span_of(json));
+}
+
+static void get_index(struct conn *c)
+{
+    reply_ok(c, "{\"name\": \"my-rest-server\", \"version\": 0}");
+}
+
+static void get_users(struct conn *c)
+{
+    reply_ok(c, "{\"data\": [{\"id\": 1, \"first_name\": \"Bob\", "
+                "\"second_name\": \"Smith\"}]}");
+}
+
+/* Does the query ask for users of this type? Without a type it asks for all;
+ * with more than one, no user has them all. */
+static bool wanted(struct span query, const struct user *user)
+{
+    char text[HTTP_TARGET_MAX];
+    struct span name, value;
+    int types = 0;
+    bool equal = false;
+
+    while (qs_next(&query, &name, &value)) {
+        name = (struct span){text, qs_decode(text, name)};
+        if (!span_is(name, "type")) continue;
+        types++;
+        value = (struct span){text, qs_decode(text, value)};
+        equal = value.n == 0 || span_is(value, user->type);
+    }
+    return types == 0 || (types == 1 && equal);
+}
+
+static void get_users_by_type(struct conn *c, struct span query)
+{
+    struct buf list = {.max = 1024};
+
+    buf_puts(&list, "{\"data\": [");
+    for (size_t i = 0, n = 0; i < sizeof users / sizeof *users; i++) {
+        if (!wanted(query, &users[i])) continue;
+        buf_addf(&list,
+                 "%s{\"id\":%d,\"first_name\":\"%s\",\"second_name\":\"%s\","
+                 "\"type\":\"%s\"}",
+                 n++ > 0 ? "," : "", users[i].id, users[i].first_name,
+                 users[i].second_name, users[i].type);
+    }
+    buf_puts(&list, "]}");
+    if (list.failed)
+        reply_error(c, 500);
+    else
+        reply(c, 200, buf_span(&list));
+    buf_free(&list);
+}
+
+/* For load balancers: they stop sending requests here when it says 503. */
+static void get_health(struct conn *c)
+{
+    if (draining)
+        reply(c, 503, span_of("{\"status\":\"draining\"}"));
+    else
+        reply_ok(c, "{\"status\":\"ok\"}");
+}
+
+static void handle_request(struct conn *c, const struct http_head *h)
+{
+    struct span path, query;
+    qs_split(h->target, &path, &query);
+
+    if (!c->head_only && !span_is(h->method, "GET"))
+        reply_error(c, 405);
+    else if (span_is(h->target, "/"))
+        get_index(c);
+    else if (dynamic && span_is(path, "/users"))
+        get_users_by_type(c, query);
+    else if (span_is(h->target, "/users"))
+        get_users(c);
+    else if (span_is(h->target, "/healthz"))
+        get_health(c);
+    else
+        reply_error(c, 404);
+}
+
+/* ---- the connection's life: these differ from server to server ----------- */
+
+static void conn_start(struct conn *c)
+{
+    conn_enter(c, IDLE, idle_ms);
+}
+
+static void conn_stop(struct conn *c)
+{
+    (void)c; /* this recipe holds nothing but the two buffers */
+}
+
+static bool conn_reading(const struct conn *c)
+{
+    return c->state < REPLY;
+}
+
+/* The request cannot be understood, so neither can what follows it. */
+static void refuse(struct conn *c, int status)
+{
+    c->keep_alive = c->head_only = false;
+    reply_error(c, status);
+    conn_enter(c, REPLY, SEND_MS);
+}
+
+static ssize_t read_head(struct conn *c)
+{
+    struct http_head head;
+    ssize_t used = http_parse_request(&head, buf_span(&c->in));
+
+    if (used <= 0) {
+        if (used == 0 && c->state == IDLE) conn_enter(c, READ_HEAD, head_ms);
+        return used == 0 && c->peer_done ? -400 : used;
+    }
+
+    /* A client that waits for "100 Continue" gets its final answer instead, and
+     * may then send the body or not: RFC 9110, 10.1.1. So it is the last. */
+    c->keep_alive = head.keep_alive && !draining && !head.expect_continue;
+    c->head_only = span_is(head.method, "HEAD");
+    handle_request(c, &head);
+    http_body_start(&c->body, &head);
+    if (!c->keep_alive)
+        conn_enter(c, REPLY, SEND_MS);
+    else if (!c->body.done)
+        conn_enter(c, SKIP_BODY, BODY_MS);
+    else
+        conn_enter(c, IDLE, idle_ms);
+    return used;
+}
+
+static ssize_t skip_body(struct conn *c)
+{
+    struct span ignored;
+    ssize_t used = http_body_next(&c->body, buf_span(&c->in), &ignored);
+
+    if (c->body.done)
+        conn_enter(c, IDLE, idle_ms);
+    else if (used > 0)
+        conn_enter(c, SKIP_BODY, BODY_MS);
+    return used;
+}
+
+/* Answer the requests in c->in, as long as c->out has room. */
+static void conn_advance(struct conn *c)
+{
+    while (conn_reading(c) && buf_len(&c->in) > 0 &&
+           buf_len(&c->out) < OUT_HIGH) {
+        ssize_t used = c->state == SKIP_BODY ? skip_body(c) : read_head(c);
+        if (used == 0) return;
+        if (used < 0) {
+            refuse(c, (int)-used);
+            return;
+        }
+        buf_drop(&c->in, (size_t)used);
+    }
+}
+
+static void conn_expire(struct conn *c)
+{
+    if (c->state == READ_HEAD && buf_len(&c->out) == 0)
+        refuse(c, 408);
+    else
+        c->state = CLOSED;
+}
+
+/* The server stops: close unless a request has begun or an answer is going
+ * out. */
+static void conn_end(struct conn *c)
+{
+    if (c->state == IDLE && buf_len(&c->out) == 0) c->state = CLOSED;
+}
+
+/* ==== the same in all five servers, from here to main() =================== */
+
+/* A number from the environment, or VALUE if it is not there. */
+static int setting(const char *name, int value, int min, int max)
+{
+    const char *text = getenv(name);
+    char *end;
+
+    if (!text || !*text) return value;
+    errno = 0;
+    long n = strtol(text, &end, 10);
+    if (errno || *end || end == text || n < min || n > max) {
+        fprintf(stderr, "%s=%s: not a number from %d to %d\n", name, text, min,
+                max);
+        exit(2);
+    }
+    return (int)n;
+}
+
+static void read_settings(void)
+{
+    idle_ms = setting("IDLE_MS", idle_ms, 1, INT_MAX);
+    head_ms = setting("HEAD_MS", head_ms, 1, INT_MAX);
+    max_conns = setting("MAX_CONNS", max_conns, 1, 1000000);
+    drain_ms = setting("DRAIN_MS", drain_ms, 0, INT_MAX);
+    grace_ms = setting("GRACE_MS", grace_ms, 0, INT_MAX);
+    tracing = setting("TRACE", 0, 0, 1);
+}
+
+static void conn_open(int fd)
+{
+    struct conn *c = calloc(1, sizeof *c);
+    int on = 1;
+
+    if (!c || fcntl(fd, F_SETFL, O_NONBLOCK) == -1) {
+        free(c);
+        close(fd);
+        return;
+    }
+    /* An answer is sent as it is ready, not held back to fill a packet. */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    c->fd = fd;
+    c->ready_at = now;
+    c->in.max = IN_MAX;
+    c->out.max = OUT_MAX;
+    conn_start(c);
+    conns[nconns++] = conns[nbusy];
+    conns[nbusy++] = c;
+}
+
+static void conn_free(struct conn *c)
+{
+    conn_stop(c);
+    close(c->fd);
+    buf_free(&c->in);
+    buf_free(&c->out);
+    free(c);
+}
+
+static void trace(const struct conn *c, char who, const char *p, size_t n)
+{
+    static int last_fd = -1;
+    struct buf lines = {.max = 16 * SHOW_WIRE_MAX};
+
+    if (c->fd != last_fd) fprintf(stderr, "# connection %d\n", c->fd);
+    last_fd = c->fd;
+    show_wire(&lines, who, (struct span){p, n});
+    fwrite(buf_at(&lines), 1, buf_len(&lines), stderr);
+    buf_free(&lines);
+}
+
+static void conn_read(struct conn *c)
+{
+    char *room = buf_room(&c->in, READ_SIZE);
+    ssize_t n = room ? recv(c->fd, room, READ_SIZE, 0) : -1;
+
+    if (n > 0) {
+        if (tracing) trace(c, 'C', room, (size_t)n);
+        if (c->state != LINGER)
+            c->in.end += (size_t)n;
+        else if (now - c->entered < LINGER_MAX_MS)
+            c->deadline = now + LINGER_MS;
+    } else if (n == 0) {
+        c->peer_done = true;
+    } else if (!room || (errno != EAGAIN && errno != EINTR)) {
+        c->state = CLOSED;
+    }
+}
+
+static void conn_write(struct conn *c)
+{
+    ssize_t n = send(c->fd, buf_at(&c->out), buf_len(&c->out), 0);
+
+    if (n >= 0) {
+        if (tracing) trace(c, 'S', buf_at(&c->out), (size_t)n);
+        buf_drop(&c->out, (size_t)n);
+        if (buf_len(&c->out) > 0) c->deadline = now + SEND_MS;
+    } else if (errno != EAGAIN && errno != EINTR) {
+        c->state = CLOSED;
+    }
+}
+
+/* What this connection waits for: the whole of backpressure is here. */
+static short conn_events(const struct conn *c)
+{
+    short events = 0;
+
+    if (buf_len(&c->out) > 0) events |= POLLOUT;
+    if (c->state == LINGER ||
+        (conn_reading(c) && !c->peer_done && buf_len(&c->out) < OUT_HIGH))
+        events |= POLLIN;
+    return events;
+}
+
+/* One turn of the loop for one connection: read, act, write, move on. */
+static void conn_turn(struct conn *c, short revents)
+{
+    bool full;
+
+    if (revents & POLLIN) conn_read(c);
+    if (revents & (POLLERR | POLLNVAL)) c->state = CLOSED;
+
+    /* conn_advance() stops when it wants more input, or when c->out is full.
+     * Then, if all could be sent, it goes on: what has been read already will
+     * not wake poll() a second time. */
+    do {
+        conn_advance(c);
+        full = buf_len(&c->out) >= OUT_HIGH;
+        if (c->out.failed) c->state = CLOSED;
+        if (c->state != CLOSED && buf_len(&c->out) > 0) conn_write(c);
+    } while (full && buf_len(&c->out) == 0);
+
+    /* Between requests a connection holds no memory but its struct. */
+    if (buf_len(&c->in) == 0) buf_free(&c->in);
+    if (buf_len(&c->out) == 0) buf_free(&c->out);
+
+    if (c->state == CLOSED || buf_len(&c->out) > 0) return;
+    if (c->state == REPLY || (conn_reading(c) && c->peer_done)) {
+        shutdown(c->fd, SHUT_WR);
+        conn_enter(c, LINGER, LINGER_MS);
+    }
+    if (c->state == LINGER && c->peer_done) c->state = CLOSED;
+}
+
+static int listen_on(const char *host, int port)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_PASSIVE};
+    struct addrinfo *list;
+    char text[8];
+    int fd = -1, on = 1, off = 0;
+
+    snprintf(text, sizeof text, "%d", port);
+    int rc = getaddrinfo(host, text, &hints, &list);
+    if (rc != 0) {
+        fprintf(stderr, "%s port %d: %s\n", host, port, gai_strerror(rc));
+        exit(1);
+    }
+    for (struct addrinfo *a = list; a && fd == -1; a = a->ai_next) {
+        fd = socket(a->ai_family, a->ai_socktype, a->ai_protocol);
+        if (fd == -1) continue;
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+        if (a->ai_family == AF_INET6) /* "::" takes IPv4 as well */
+            setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+        if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 &&
+            listen(fd, SOMAXCONN) == 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0)
+            break;
+        int saved = errno;
+        close(fd);
+        errno = saved;
+        fd = -1;
+    }
+    freeaddrinfo(list);
+    if (fd == -1) {
+        fprintf(stderr, "%s port %d: %s\n", host, port, strerror(errno));
+        exit(1);
+    }
+    return fd;
+}
+
+static void print_address(int fd)
+{
+    struct sockaddr_storage a;
+    socklen_t len = sizeof a;
+    char host[64], port[8];
+
+    getsockname(fd, (struct sockaddr *)&a, &len);
+    getnameinfo((struct sockaddr *)&a, len, host, sizeof host, port,
+                sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
+    printf("{\"address\":\"%s\",\"family\":\"%s\",\"port\":%s}\n", host,
+           a.ss_family == AF_INET6 ? "IPv6" : "IPv4", port);
+    fflush(stdout);
+}
+
+/* Take what is waiting. Returns when to look again: later if out of files. */
+static int64_t accept_all(int listener)
+{
+    static bool reported;
+
+    while (nconns < max_conns) {
+        int fd = accept(listener, NULL, NULL);
+        if (fd >= 0) {
+            reported = false;
+            conn_open(fd);
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            return now;
+        } else if (errno != EINTR && errno != ECONNABORTED) {
+            if (!reported) perror("accept");
+            reported = true;
+            break;
+        }
+    }
+    return now + ACCEPT_PAUSE_MS;
+}
+
+static void swap_conns(int i, int j)
+{
+    struct conn *c = conns[i];
+    conns[i] = conns[j];
+    conns[j] = c;
+}
+
+/* Free the finished, the only place that does, and sort the busy from the
+ * quiet. If poll() was given only the busy ones, only they can have changed. */
+static void sweep(bool all)
+{
+    for (int i = 0; i < (all ? nconns : nbusy);) {
+        struct conn *c = conns[i];
+        bool busy = now - c->ready_at < BUSY_MS;
+
+        if (c->state == CLOSED) {
+            int hole = i;
+            if (i < nbusy) conns[i] = conns[hole = --nbusy];
+            conns[hole] = conns[--nconns];
+            conn_free(c);
+        } else if (i < nbusy && !busy) {
+            swap_conns(i, --nbusy);
+        } else {
+            if (i >= nbusy && busy) swap_conns(i, nbusy++);
+            i++;
+        }
+    }
+}
+
+static void run(int listener)
+{
+    struct pollfd *pfds = calloc((size_t)max_conns + 2, sizeof *pfds);
+    int64_t accept_at = 0, all_at = 0, stop_at = INT64_MAX;
+
+    conns = calloc((size_t)max_conns, sizeof(struct conn *));
+    if (!pfds || !conns) {
+        perror("MAX_CONNS");
+        exit(1);
+    }
+    while (listener >= 0 || nconns > 0) {
+        /* 1. Say what we wait for: the table is built anew each turn, so that
+         *    pfds[2 + i] always belongs to conns[i]. poll() looks at every
+         *    descriptor it is given, so the quiet connections, which may be
+         *    thousands, are given to it only now and then. */
+        now = now_ms();
+        bool stopping = listener < 0;
+        bool accepting = now >= accept_at;
+        bool all = nbusy == 0 || nbusy == nconns || stopping || now >= all_at;
+        int n = all ? nconns : nbusy;
+        int64_t next = stop_at;
+        if (!accepting && accept_at < next) next = accept_at;
+        if (!all && all_at < next) next = all_at;
+        if (stopping && now + STOP_LOOK_MS < next) next = now + STOP_LOOK_MS;
+        pfds[0] = (struct pollfd){accepting ? listener : -1, POLLIN, 0};
+        pfds[1] = (struct pollfd){draining ? -1 : wake_fd[0], POLLIN, 0};
+        for (int i = 0; i < n; i++) {
+            struct conn *c = conns[i];
+            pfds[2 + i] = (struct pollfd){c->fd, conn_events(c), 0};
+            if (c->deadline < next) next = c->deadline;
+        }
+
+        /* 2. Wait, until a descriptor is ready or the nearest deadline. */
+        int64_t wait = next <= now ? 0 : next - now;
+        if (wait > INT_MAX) wait = INT_MAX;
+        if (poll(pfds, (nfds_t)(2 + n), (int)wait) == -1) {
+            if (errno == EINTR) continue;
+            perror("poll");
+            exit(1);
+        }
+
+        /* 3. Serve the ready ones; tell the late ones. */
+        now = now_ms();
+        for (int i = 0; i < n; i++) {
+            struct conn *c = conns[i];
+            if (pfds[2 + i].revents) {
+                c->ready_at = now;
+                conn_turn(c, pfds[2 + i].revents);
+            }
+            if (c->state != CLOSED && now >= c->deadline) conn_expire(c);
+            if (c->state != CLOSED && stopping) conn_end(c);
+        }
+        if (all) all_at = now + 1 + nconns / 1000;
+
+        /* 4. New connections; and the signal to stop, which first lets the
+         *    clients know (drain_ms), then ends (grace_ms). */
+        if (pfds[0].revents) accept_at = accept_all(listener);
+        if (pfds[1].revents) {
+            draining = true;
+            stop_at = now + drain_ms;
+        }
+        if (now >= stop_at && listener >= 0) {
+            accept_all(listener); /* what has knocked already is let in */
+            close(listener);
+            listener = -1;
+            stop_at = now + grace_ms;
+        } else if (now >= stop_at) {
+            for (int i = 0; i < nconns; i++) conns[i]->state = CLOSED;
+            all = true;
+        }
+
+        /* 5. Forget the finished. */
+        sweep(all);
+    }
+    free(pfds);
+    free(conns);
+}
+
+/* The second signal is final. */
+static void on_signal(int sig)
+{
+    int saved = errno;
+    (void)sig;
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    (void)!write(wake_fd[1], "", 1);
+    errno = saved;
+}
+
+static void stop_on_signals(void)
+{
+    struct sigaction stop = {.sa_handler = on_signal};
+
+    if (pipe(wake_fd) == -1) {
+        perror("pipe");
+        exit(1);
+    }
+    fcntl(wake_fd[1], F_SETFL, O_NONBLOCK);
+    signal(SIGPIPE, SIG_IGN); /* a lost peer is an error of send(), no more */
+    sigaction(SIGTERM, &stop, NULL);
+    sigaction(SIGINT, &stop, NULL);
+}
+
+/* As many files as max_conns needs, if the system lets us. */
+static void allow_files(void)
+{
+    struct rlimit files;
+    rlim_t need = (rlim_t)max_conns + 16;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) == -1 || files.rlim_cur >= need)
+        return;
+    files.rlim_cur = need < files.rlim_max ? need : files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+}
+
+/* The program's file, as the shell found it: by its path, or in $PATH. */
+static void find_program(char file[PATH_MAX], const char *name)
+{
+    const char *path = getenv("PATH");
+
+    snprintf(file, PATH_MAX, "%s", name);
+    if (strchr(name, '/')) return;
+    while (path && *path) {
+        int n = (int)strcspn(path, ":");
+        snprintf(file, PATH_MAX, "%.*s/%s", n > 0 ? n : 1, n > 0 ? path : ".",
+                 name);
+        if (access(file, X_OK) == 0) return;
+        path += n;
+        if (*path == ':') path++;
+    }
+}
+
+/* Go where the file is; if it is a symbolic link, where it leads. What is not
+ * found there is reported when it is opened. */
+static void enter_folder_of(char file[PATH_MAX])
+{
+    for (int links = 0; links < 8; links++) {
+        char *slash = strrchr(file, '/');
+        if (slash) {
+            *slash = '\0';
+            if (chdir(slash > file ? file : "/") == -1) return;
+            memmove(file, slash + 1, strlen(slash + 1) + 1);
+        }
+        char target[PATH_MAX];
+        ssize_t n = readlink(file, target, sizeof target - 1);
+        if (n == -1) return;
+        target[n] = '\0';
+        memcpy(file, target, (size_t)n + 1);
+    }
+}
+
+/* Work in ROOT, or else beside the program, wherever it was started from. */
+static void enter_folder(const char *name)
+{
+    const char *root = getenv("ROOT");
+
+    if (root && *root) {
+        if (chdir(root) == 0) return;
+        fprintf(stderr, "ROOT=%s: %s\n", root, strerror(errno));
+        exit(1);
+    }
+    char file[PATH_MAX];
+    find_program(file, name);
+    enter_folder_of(file);
+}
+
+/* What main() does once the options are read: listen, say where, serve. */
+static void serve(const char *name, const char *default_host, int default_port)
+{
+    const char *host = getenv("HOST");
+    int port = setting("PORT", default_port, 0, 65535);
+
+    read_settings();
+    allow_files();
+    enter_folder(name);
+    setvbuf(stdout, NULL, _IOLBF, 0); /* a line is seen when it is printed */
+    stop_on_signals();
+    int listener = listen_on(host && *host ? host : default_host, port);
+    print_address(listener);
+    run(listener);
+}
+
+/* ==== main ================================================================ */
+
+static const char help[] =
+    "Usage: rest-server [-d]\n"
+    "Answers GET / and GET /users in JSON.\n"
+    "\n"
+    "  -d             dynamic content: /users?type=blue\n"
+    "  -h, --help     this text\n"
+    "  --version      the version\n"
+    "\n"
+    "Environment, with defaults:\n"
+    "  HOST=0.0.0.0   the address to listen on; :: is IPv6 and IPv4\n"
+    "  PORT=8080      the port; 0 takes a free one and prints it\n"
+    "  IDLE_MS=75000  close a connection that is quiet for so long\n"
+    "  HEAD_MS=10000  time for one whole request head\n"
+    "  MAX_CONNS=10000  connections at once; more wait\n"
+    "  DRAIN_MS=0     after SIGTERM, go on serving for so long\n"
+    "  GRACE_MS=5000  and then finish what has begun\n"
+    "  TRACE=1        show the conversation on stderr\n"
+    "\n"
+    "Try: curl -i http://localhost:8080/users\n";
+
+static void read_options(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "-d") == 0) {
+            dynamic = true;
+        } else if (strcmp(argv[i], "-h") == 0 ||
+                   strcmp(argv[i], "--help") == 0) {
+            fputs(help, stdout);
+            exit(0);
+        } else if (strcmp(argv[i], "--version") == 0) {
+            puts("rest-server 1.0");
+            exit(0);
+        } else {
+            fprintf(stderr, "rest-server: unknown argument %s; try --help\n",
+                    argv[i]);
+            exit(2);
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    read_options(argc, argv);
+    serve(argv[0], "0.0.0.0", 8080);
+    return 0;
+}

@@ -1,0 +1,44 @@
+/* test.h -- what every unit test shares: CHECK, exact copies, the last line.
+ *
+ * A parser is fed from exact(): a malloc() of just the bytes it may look at,
+ * so that the address sanitizer catches a look at one byte too many. */
+#ifndef TEST_H
+#define TEST_H
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int passed, failed;
+
+/* One check; the message is printf's, and says which input it was. */
+#define CHECK(ok, ...)                                                         \
+    do {                                                                       \
+        if (ok) {                                                              \
+            passed++;                                                          \
+        } else {                                                               \
+            failed++;                                                          \
+            printf("%s:%d: %s: ", __FILE__, __LINE__, #ok);                    \
+            printf(__VA_ARGS__);                                               \
+            printf("\n");                                                      \
+        }                                                                      \
+    } while (0)
+
+/* A copy that ends where its memory ends. The caller frees it. */
+static inline char *exact(const void *p, size_t n)
+{
+    char *copy = malloc(n > 0 ? n : 1);
+    if (!copy) abort();
+    if (n > 0) memcpy(copy, p, n);
+    return copy;
+}
+
+/* The last statement of main(). */
+static inline int report(void)
+{
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed > 0;
+}
+
+#endif

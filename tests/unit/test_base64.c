@@ -1,0 +1,88 @@
+/* test_base64.c */
+#define _POSIX_C_SOURCE 200809L
+
+#include "../../common/base64.h"
+#include "test.h"
+
+static ssize_t decode(unsigned char **out, const char *text, size_t n)
+{
+    char *copy = exact(text, n);
+    *out = (unsigned char *)exact(copy, n / 4 * 3); /* what it must hold */
+    ssize_t used = base64_decode(*out, (struct span){copy, n});
+    free(copy);
+    return used;
+}
+
+/* There and back, in memory of just the size that the header names. */
+static void round_trip(const void *bytes, size_t n, const char *want)
+{
+    size_t size = (n + 2) / 3 * 4;
+    char *in = exact(bytes, n), *text = malloc(size + 1);
+    unsigned char *back;
+
+    if (!text) abort();
+    CHECK(base64_encode(text, in, n) == size, "%zu bytes", n);
+    text[size] = '\0';
+    if (want) CHECK(strcmp(text, want) == 0, "%s, not %s", text, want);
+    CHECK(decode(&back, text, size) == (ssize_t)n, "%s", text);
+    CHECK(memcmp(back, bytes, n) == 0, "%s", text);
+    free(back);
+
+    /* No part of it is taken for something longer or cut in a character. */
+    for (size_t cut = 0; cut < size; cut++) {
+        ssize_t part = decode(&back, text, cut);
+        CHECK(part == (cut % 4 ? -1 : (ssize_t)cut / 4 * 3), "%s cut at %zu",
+              text, cut);
+        free(back);
+    }
+    free(in);
+    free(text);
+}
+
+static const char *const malformed[] = {
+    "A",    "AA",   "AAA",  "AAAAA",    "=",        "==",       "===",
+    "====", "A===", "AA=A", "A=AA",     "=AAA",     "Zg==Zg==", "Zm8=Zm9v",
+    "Zg=",  "Zg",   "Zm8",  "Zm9v\n",   "Zm9v\r\n", "Zm 9",     "Zm9\n",
+    " Zm9", "Zm9-", "Zm9_", "Zm9*",     "Zm9\xC3",  "Zm9v====", "Zm9vA===",
+    "Zh==", "Zm9=", "Zk==", "ZgA=====", "Zg=a",     "Z===",     "Zm9vZh==",
+};
+
+int main(void)
+{
+    /* RFC 4648, section 10. */
+    round_trip("", 0, "");
+    round_trip("f", 1, "Zg==");
+    round_trip("fo", 2, "Zm8=");
+    round_trip("foo", 3, "Zm9v");
+    round_trip("foob", 4, "Zm9vYg==");
+    round_trip("fooba", 5, "Zm9vYmE=");
+    round_trip("foobar", 6, "Zm9vYmFy");
+    round_trip("\xFB\xFF\xFE", 3, "+//+");
+    round_trip("\0\0\0", 3, "AAAA");
+
+    for (size_t i = 0; i < sizeof malformed / sizeof *malformed; i++) {
+        unsigned char *out;
+        CHECK(decode(&out, malformed[i], strlen(malformed[i])) == -1, "%s",
+              malformed[i]);
+        free(out);
+    }
+
+    /* Every byte as each of the four characters, and all two-byte texts. */
+    for (unsigned v = 0; v < 0x10000; v++) {
+        unsigned char two[2] = {(unsigned char)(v >> 8), (unsigned char)v};
+        round_trip(two, 2, NULL);
+    }
+    for (int c = 0; c < 256; c++) {
+        bool digit = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+                     (c >= '0' && c <= '9') || c == '+' || c == '/';
+        for (size_t at = 0; at < 4; at++) {
+            char text[] = "AAAA";
+            unsigned char *out;
+            text[at] = (char)c;
+            bool ok = digit || (c == '=' && at == 3);
+            CHECK((decode(&out, text, 4) > 0) == ok, "%d at %zu", c, at);
+            free(out);
+        }
+    }
+    return report();
+}
