@@ -326,6 +326,8 @@ static bool absolute_form(struct http_head *h)
 static bool target_ok(struct http_head *h)
 {
     size_t hosts = 0;
+
+    h->host = (struct span){NULL, 0};
     for (size_t i = 0; i < h->nheaders; i++) {
         if (!span_is_nocase(h->headers[i].name, "Host")) continue;
         h->host = h->headers[i].value;
