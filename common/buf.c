@@ -24,7 +24,7 @@ char *buf_room(struct buf *b, size_t n)
     if (n <= b->cap - b->end) return b->data + b->end;
 
     if (b->start >= len && len + n <= b->cap) {
-        if (len > 0) memcpy(b->data, b->data + b->start, len);
+        memcpy(b->data, b->data + b->start, len);
     } else {
         size_t cap = b->cap < SMALLEST ? SMALLEST : b->cap * 2;
         if (cap < len + n) cap = len + n;
@@ -91,6 +91,5 @@ void buf_drop(struct buf *b, size_t n)
 void buf_free(struct buf *b)
 {
     free(b->data);
-    b->data = NULL;
-    b->start = b->end = b->cap = 0;
+    *b = (struct buf){.max = b->max};
 }

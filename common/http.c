@@ -200,16 +200,18 @@ struct span http_header(const struct http_head *h, const char *name)
 
 bool http_list_next(struct span *list, struct span *item)
 {
-    do {
-        if (list->n == 0) return false;
+    while (list->n > 0) {
         const char *comma = memchr(list->p, ',', list->n);
         size_t n = comma ? (size_t)(comma - list->p) : list->n;
-        *item = trim((struct span){list->p, n});
+        struct span next = trim((struct span){list->p, n});
         if (comma) n++;
         list->p += n;
         list->n -= n;
-    } while (item->n == 0);
-    return true;
+        if (next.n == 0) continue;
+        *item = next;
+        return true;
+    }
+    return false;
 }
 
 bool http_has_token(const struct http_head *h, const char *name,
@@ -397,15 +399,22 @@ static bool stays_open(const struct http_head *h)
     return h->minor > 0 || http_has_token(h, "Connection", "keep-alive");
 }
 
-static ssize_t request_head(struct http_head *h, struct span in)
+size_t http_empty_lines(struct span in)
 {
     size_t at = 0;
     ssize_t used;
 
-    while (at < in.n && (in.p[at] == '\r' || in.p[at] == '\n')) {
-        if ((used = line_end(in, at)) <= 0) return used;
-        at += (size_t)used;
-    }
+    while (at < in.n && (used = line_end(in, at)) > 0) at += (size_t)used;
+    return at;
+}
+
+static ssize_t request_head(struct http_head *h, struct span in)
+{
+    size_t at = http_empty_lines(in);
+    ssize_t used;
+
+    h->method = (struct span){NULL, 0};
+    if (at < in.n && in.p[at] == '\r') return line_end(in, at);
     if ((used = request_line(h, in, at)) <= 0) return used;
     at += (size_t)used;
     if ((used = field_lines(h, in, at, false)) <= 0) return used;
@@ -457,7 +466,7 @@ void http_body_start(struct http_body *b, const struct http_head *h)
               (h->framing == HTTP_LENGTH && h->length == 0);
 }
 
-/* "1a;name=value" and CRLF, a bare LF is refused: RFC 9112, 7.1. */
+/* "1a;name=value", RFC 9112, 7.1 */
 static ssize_t chunk_size(struct http_body *b, struct span in)
 {
     size_t at = 0;
@@ -467,7 +476,7 @@ static ssize_t chunk_size(struct http_body *b, struct span in)
         if (size > UINT64_MAX >> 4) return -400;
         size = size << 4 | (uint64_t)hex_value(in.p[at]);
     }
-    if (at == 0 && in.n > 0) return -400;
+    if (at == 0) return -400;
 
     size_t extension = at;
     while (at < in.n && is_blank(in.p[at])) at++;
@@ -476,7 +485,6 @@ static ssize_t chunk_size(struct http_body *b, struct span in)
     else if (at < in.n && at > extension)
         return -400;
     if (at > HTTP_CHUNK_LINE_MAX) return -400;
-    if (at < in.n && in.p[at] == '\n') return -400;
     ssize_t end = line_end(in, at);
     if (end <= 0) return end;
 
@@ -491,7 +499,7 @@ static ssize_t chunk_size(struct http_body *b, struct span in)
 static ssize_t trailer(struct http_body *b, struct span in)
 {
     struct http_header ignored;
-    bool last = in.n > 0 && (in.p[0] == '\r' || in.p[0] == '\n');
+    bool last = in.p[0] == '\r' || in.p[0] == '\n';
     ssize_t used = last ? line_end(in, 0) : field_line(&ignored, in, 0, false);
 
     size_t extra = b->extra + (used > 0 ? (size_t)used : in.n);
@@ -502,21 +510,33 @@ static ssize_t trailer(struct http_body *b, struct span in)
     return used;
 }
 
+/* The CRLF after the data of a chunk. */
+static ssize_t chunk_end(struct http_body *b, struct span in)
+{
+    ssize_t used = line_end(in, 0);
+    if (used > 0) b->part = HTTP_CHUNK_SIZE;
+    return used;
+}
+
+/* A line of a chunked body, of which at least a byte is here. Nobody types
+ * these: a bare LF, which a proxy on the way may have read otherwise, is
+ * refused. */
+static ssize_t chunk_line(struct http_body *b, struct span in)
+{
+    ssize_t used = b->part == HTTP_CHUNK_SIZE  ? chunk_size(b, in)
+                   : b->part == HTTP_CHUNK_END ? chunk_end(b, in)
+                                               : trailer(b, in);
+    if (used != 1 && (used <= 0 || in.p[used - 2] == '\r')) return used;
+    b->done = false;
+    return -400;
+}
+
 ssize_t http_body_next(struct http_body *b, struct span in, struct span *data)
 {
     *data = (struct span){in.p, 0};
     if (b->done || in.n == 0) return 0;
-
-    if (b->framing == HTTP_CHUNKED && b->part == HTTP_CHUNK_SIZE)
-        return chunk_size(b, in);
-    if (b->framing == HTTP_CHUNKED && b->part == HTTP_TRAILERS)
-        return trailer(b, in);
-    if (b->framing == HTTP_CHUNKED && b->part == HTTP_CHUNK_END) {
-        if (in.p[0] == '\n') return -400;
-        ssize_t used = line_end(in, 0);
-        if (used > 0) b->part = HTTP_CHUNK_SIZE;
-        return used;
-    }
+    if (b->framing == HTTP_CHUNKED && b->part != HTTP_CHUNK_DATA)
+        return chunk_line(b, in);
 
     data->n = in.n;
     if (b->framing != HTTP_TO_CLOSE) {

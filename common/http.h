@@ -43,7 +43,7 @@ struct http_header {
 
 struct http_head {
     /* of a request */
-    struct span method;
+    struct span method; /* even if the rest is refused; absent: not known */
     struct span target; /* origin-form, "/users?type=blue"; "*" of OPTIONS;
                          * host:port of CONNECT */
     struct span host;   /* host[:port]: of the absolute-form target, or Host */
@@ -67,6 +67,10 @@ struct http_head {
  * line as CRLF does (2.2), and an absolute-form target is cut to what follows
  * its host (3.2.2). */
 ssize_t http_parse_request(struct http_head *h, struct span in);
+
+/* How many bytes of whole empty lines IN begins with: before a request they
+ * mean nothing, and it has not begun with them. */
+size_t http_empty_lines(struct span in);
 
 /* The same for a response head; what is malformed is -502. A response to HEAD
  * has no body whatever its headers say: only the caller knows. */

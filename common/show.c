@@ -77,9 +77,14 @@ void show_wire(struct buf *out, char who, struct span bytes)
     bytes.n -= hidden;
     while (bytes.n > 0) {
         size_t n = line_length(bytes);
-        buf_addf(out, "%c: ", who);
-        show_line(out, (struct span){bytes.p, n});
         bool ended = n < bytes.n;
+        struct span line = {bytes.p, n};
+        buf_addf(out, "%c: ", who);
+        if (ended && span_is(line, "<close>")) { /* of tests/sessions/ */
+            show_byte(out, '<');
+            line = (struct span){line.p + 1, line.n - 1};
+        }
+        show_line(out, line);
         if (!ended && hidden > 0) buf_addf(out, "\\(%zu)", hidden);
         buf_puts(out, ended ? "\n" : "\\\n");
         if (ended) n += 2;

@@ -187,7 +187,7 @@ class Player:
     def start_server(self, session, settings, place, name, args, port):
         self.stop_server()
         line = 'exec env %sPORT=0 %s%s%s' % (settings, place, name, args)
-        server = wire.Server(['sh', '-c', line], cwd=self.cwd, HOST=None,
+        server = wire.Server(['sh', '-c', line], cwd=self.cwd, HOST=None, ROOT=None,
                              one_output=True, **self.environment)
         server.name = name
         server.__enter__()

@@ -52,6 +52,8 @@ static bool check(const void *p, size_t n, bool *whole)
  * tables. */
 static void all_characters(void)
 {
+    int wrong = 0;
+
     for (unsigned long c = 0; c <= 0x10FFFF; c++) {
         unsigned char text[4];
         bool whole;
@@ -59,11 +61,11 @@ static void all_characters(void)
         if (c >= 0xD800 && c <= 0xDFFF) continue;
         size_t n = encode(text, c);
         for (size_t i = 1; i <= n; i++) {
-            CHECK(check(text, i, &whole), "U+%04lX, %zu bytes", c, i);
-            CHECK(whole == (i == n), "U+%04lX, %zu bytes", c, i);
+            wrong += !check(text, i, &whole) || whole != (i == n);
             if (i < 4) *kind(text, i) |= i == n ? CHARACTER : BEGINNING;
         }
     }
+    CHECK(wrong == 0, "%d wrong", wrong);
 }
 
 /* The same outcome for at most three bytes, from the tables. */
@@ -79,6 +81,7 @@ static bool expected(const unsigned char *p, size_t n, bool *whole)
 static void all_short_sequences(void)
 {
     for (size_t n = 1; n <= 3; n++) {
+        int wrong = 0;
         for (unsigned long v = 0; v < 1UL << 8 * n; v++) {
             unsigned char text[3];
             bool whole, want_whole;
@@ -86,9 +89,10 @@ static void all_short_sequences(void)
             for (size_t i = 0; i < n; i++)
                 text[i] = (unsigned char)(v >> 8 * (n - 1 - i));
             bool want = expected(text, n, &want_whole);
-            CHECK(check(text, n, &whole) == want, "%0*lx", (int)n * 2, v);
-            CHECK(!want || whole == want_whole, "%0*lx", (int)n * 2, v);
+            wrong +=
+                check(text, n, &whole) != want || (want && whole != want_whole);
         }
+        CHECK(wrong == 0, "%d of %zu bytes", wrong, n);
     }
 }
 
@@ -98,16 +102,19 @@ enum outcome { BAD, CUT, WHOLE };
  * same outcome, from memory that ends with the piece. */
 static void try(const char *text, size_t n, enum outcome want)
 {
+    int wrong = 0;
+
     for (size_t cut = 0; cut <= n; cut++) {
         struct utf8 u = {0};
         char *a = exact(text, cut), *b = exact(text + cut, n - cut);
         bool ok = utf8_next(&u, (struct span){a, cut}) &&
                   utf8_next(&u, (struct span){b, n - cut});
         enum outcome got = !ok ? BAD : utf8_whole(&u) ? WHOLE : CUT;
-        CHECK(got == want, "\"%s\" cut at %zu", text, cut);
+        wrong += got != want;
         free(a);
         free(b);
     }
+    CHECK(wrong == 0, "\"%s\": %d of the ways to cut it", text, wrong);
 
     struct utf8 u = {0};
     bool ok = true;
@@ -211,6 +218,7 @@ static void repair_borders(void)
     const size_t base = sizeof border;
 
     for (size_t n = 1, count = base; n <= 4; n++, count *= base) {
+        int wrong = 0;
         for (size_t v = 0; v < count; v++) {
             unsigned char text[4];
             char want[5];
@@ -222,8 +230,9 @@ static void repair_borders(void)
             if (n == 4 && check(text, n, &whole) && *kind(text, 3) & BEGINNING)
                 continue;
             repair_slowly(want, text, n);
-            CHECK(repaired_is((char *)text, n, want), "%zu of %zu bytes", v, n);
+            wrong += !repaired_is((char *)text, n, want);
         }
+        CHECK(wrong == 0, "%d of %zu bytes", wrong, n);
     }
 }
 
