@@ -42,6 +42,8 @@ enum {
     IN_MAX = HTTP_HEAD_MAX + READ_SIZE,
     ANSWER_MAX = FORM_JSON_MAX(BODY_MAX) + 1024, /* with head and all */
     OUT_MAX = OUT_HIGH + ANSWER_MAX, /* one more answer, just below OUT_HIGH */
+    FILES_EACH = 1, /* descriptors that a connection may need */
+    OWN_CONNS = 0,  /* places for connections to our own helpers */
 };
 
 enum {
@@ -94,6 +96,7 @@ struct conn {
 /* The busy ones stand first: conns[0 .. nbusy - 1]. See run(). */
 static struct conn **conns;
 static int nconns, nbusy;
+static struct pollfd *pfds; /* what poll() is given, see run() */
 
 static int64_t now;    /* milliseconds; read once a turn */
 static bool draining;  /* SIGTERM has come */
@@ -433,7 +436,6 @@ static void handle_request(struct conn *c, const struct http_head *h)
     struct span path, query;
 
     qs_split(h->target, &path, &query);
-    c->head_only = span_is(h->method, "HEAD");
     c->on_posted = NULL;
     int status = check_request(c, h, path);
     if (status != 0) c->on_posted = NULL;
@@ -471,7 +473,6 @@ static bool conn_reading(const struct conn *c)
 static void answered(struct conn *c)
 {
     buf_free(&c->posted);
-    c->posted.failed = false;
     if (!c->keep_alive)
         conn_enter(c, REPLY, SEND_MS);
     else if (!c->body.done)
@@ -483,7 +484,7 @@ static void answered(struct conn *c)
 /* The request cannot be understood, so neither can what follows it. */
 static void refuse(struct conn *c, int status)
 {
-    c->keep_alive = c->head_only = false;
+    c->keep_alive = false;
     reply_error(c, status);
     answered(c);
 }
@@ -497,13 +498,17 @@ static void body_is_whole(struct conn *c)
 
 static ssize_t read_head(struct conn *c)
 {
+    struct span in = buf_span(&c->in);
     struct http_head head;
-    ssize_t used = http_parse_request(&head, buf_span(&c->in));
+    size_t empty = http_empty_lines(in);
+    if (empty > 0) return (ssize_t)empty; /* no request has begun with them */
 
-    if (used <= 0) {
-        if (used == 0 && c->state == IDLE) conn_enter(c, READ_HEAD, head_ms);
-        return used == 0 && c->peer_done ? -400 : used;
-    }
+    ssize_t used = http_parse_request(&head, in);
+    c->head_only = span_is(head.method, "HEAD");
+    if (used == 0 && c->state == IDLE && !span_is(in, "\r"))
+        conn_enter(c, READ_HEAD, head_ms);
+    if (used == 0 && c->state == READ_HEAD && c->peer_done) return -400;
+    if (used <= 0) return used;
 
     http_body_start(&c->body, &head);
     handle_request(c, &head);
@@ -629,14 +634,33 @@ static int setting(const char *name, int value, int min, int max)
     return (int)n;
 }
 
+/* Whoever started us may have closed 0, 1 or 2. No socket may get one of these
+ * numbers: what is printed would go there. */
+static void keep_standard_files(void)
+{
+    int fd;
+
+    do fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) close(fd);
+}
+
+/* What the environment says, and a table for so many connections. */
 static void read_settings(void)
 {
+    keep_standard_files();
     idle_ms = setting("IDLE_MS", idle_ms, 1, INT_MAX);
     head_ms = setting("HEAD_MS", head_ms, 1, INT_MAX);
-    max_conns = setting("MAX_CONNS", max_conns, 1, 1000000);
+    max_conns = setting("MAX_CONNS", max_conns, 1, 1000000) + OWN_CONNS;
     drain_ms = setting("DRAIN_MS", drain_ms, 0, INT_MAX);
     grace_ms = setting("GRACE_MS", grace_ms, 0, INT_MAX);
     tracing = setting("TRACE", 0, 0, 1);
+    conns = calloc((size_t)max_conns, sizeof(struct conn *));
+    pfds = calloc((size_t)max_conns + 2, sizeof *pfds);
+    if (!conns || !pfds) {
+        perror("MAX_CONNS");
+        exit(1);
+    }
 }
 
 static void conn_open(int fd)
@@ -664,6 +688,7 @@ static void conn_free(struct conn *c)
 {
     conn_stop(c);
     close(c->fd);
+    if (tracing) fputs("---\n", stderr); /* as in tests/sessions/ */
     buf_free(&c->in);
     buf_free(&c->out);
     free(c);
@@ -731,16 +756,17 @@ static void conn_turn(struct conn *c, short revents)
 
     if (revents & POLLIN) conn_read(c);
     if (revents & (POLLERR | POLLNVAL)) c->state = CLOSED;
+    if ((revents & POLLHUP) && !(revents & POLLIN)) c->state = CLOSED;
 
-    /* conn_advance() stops when it wants more input, or when c->out is full.
-     * Then, if all could be sent, it goes on: what has been read already will
-     * not wake poll() a second time. */
+    /* conn_advance() stops when it wants more input, or when c->out is full;
+     * then it goes on as soon as some has been sent. So when all is done either
+     * c->out is full, or what is left of c->in is less than it can use. */
     do {
         conn_advance(c);
         full = buf_len(&c->out) >= OUT_HIGH;
         if (c->out.failed) c->state = CLOSED;
         if (c->state != CLOSED && buf_len(&c->out) > 0) conn_write(c);
-    } while (full && buf_len(&c->out) == 0);
+    } while (full && buf_len(&c->out) < OUT_HIGH);
 
     /* Between requests a connection holds no memory but its struct. */
     if (buf_len(&c->in) == 0) buf_free(&c->in);
@@ -749,6 +775,7 @@ static void conn_turn(struct conn *c, short revents)
     if (c->state == CLOSED || buf_len(&c->out) > 0) return;
     if (c->state == REPLY || (conn_reading(c) && c->peer_done)) {
         shutdown(c->fd, SHUT_WR);
+        buf_free(&c->in); /* nothing that comes now is looked at */
         conn_enter(c, LINGER, LINGER_MS);
     }
     if (c->state == LINGER && c->peer_done) c->state = CLOSED;
@@ -856,14 +883,8 @@ static void sweep(bool all)
 
 static void run(int listener)
 {
-    struct pollfd *pfds = calloc((size_t)max_conns + 2, sizeof *pfds);
     int64_t accept_at = 0, all_at = 0, stop_at = INT64_MAX;
 
-    conns = calloc((size_t)max_conns, sizeof(struct conn *));
-    if (!pfds || !conns) {
-        perror("MAX_CONNS");
-        exit(1);
-    }
     while (listener >= 0 || nconns > 0) {
         /* 1. Say what we wait for: the table is built anew each turn, so that
          *    pfds[2 + i] always belongs to conns[i]. poll() looks at every
@@ -906,7 +927,7 @@ static void run(int listener)
             if (c->state != CLOSED && now >= c->deadline) conn_expire(c);
             if (c->state != CLOSED && stopping) conn_end(c);
         }
-        if (all) all_at = now + 1 + nconns / 1000;
+        if (all) all_at = now + 1 + nconns / 200;
 
         /* 4. New connections; and the signal to stop, which first lets the
          *    clients know (drain_ms), then ends (grace_ms). */
@@ -928,8 +949,6 @@ static void run(int listener)
         /* 5. Forget the finished. */
         sweep(all);
     }
-    free(pfds);
-    free(conns);
 }
 
 /* The second signal is final. */
@@ -961,7 +980,7 @@ static void stop_on_signals(void)
 static void allow_files(void)
 {
     struct rlimit files;
-    rlim_t need = (rlim_t)max_conns + 16;
+    rlim_t need = (rlim_t)max_conns * FILES_EACH + 16;
 
     if (getrlimit(RLIMIT_NOFILE, &files) == -1 || files.rlim_cur >= need)
         return;
@@ -1020,20 +1039,20 @@ static void enter_folder(const char *name)
     enter_folder_of(file);
 }
 
-/* What main() does once the options are read: listen, say where, serve. */
-static void serve(const char *name, const char *default_host, int default_port)
+/* Listen, say where, and serve. What the recipe needs is ready by then. */
+static void serve(const char *default_host, int default_port)
 {
     const char *host = getenv("HOST");
     int port = setting("PORT", default_port, 0, 65535);
 
-    read_settings();
     allow_files();
-    enter_folder(name);
     setvbuf(stdout, NULL, _IOLBF, 0); /* a line is seen when it is printed */
     stop_on_signals();
     int listener = listen_on(host && *host ? host : default_host, port);
     print_address(listener);
     run(listener);
+    free(conns);
+    free(pfds);
 }
 
 /* ==== main ================================================================ */
@@ -1080,11 +1099,9 @@ int main(int argc, char **argv)
 {
     read_options(argc, argv);
     max_held = setting("MAX_HELD", max_held, 1, 1000000);
-    read_settings(); /* serve() does so, too; but what is mistyped is told */
-    setting("PORT", 0, 0, 65535); /* before a page that is missing */
+    read_settings();
     enter_folder(argv[0]);
-    setenv("ROOT", ".", 1); /* we are there; serve() need not go again */
     read_pages();
-    serve(argv[0], "127.0.0.1", 8080);
+    serve("127.0.0.1", 8080);
     return 0;
 }

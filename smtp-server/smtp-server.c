@@ -1,0 +1,1789 @@
+/* smtp-server.c -- "Creating an SMTP server".
+ *
+ *     make && ./smtp-server        then: nc localhost 2525
+ *
+ * Read main() at the bottom first, then run(), then conn_turn(); the recipe
+ * itself is the section called "the recipe", and begins with its table of
+ * verbs. What a client may send is taken apart in smtp.c. */
+#define _POSIX_C_SOURCE 200809L
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../common/buf.h"
+#include "../common/show.h"
+#include "smtp.h"
+
+/* ---- settings ----------------------------------------------------------- */
+
+enum {
+    READ_SIZE = 64 * 1024, /* one recv() per connection and turn */
+    OUT_HIGH = 64 * 1024,  /* read no more while this much waits to go out */
+    IN_MAX = 2 * READ_SIZE,
+    OUT_MAX = 2 * OUT_HIGH, /* beyond OUT_HIGH, room for one more answer */
+    QUEUE_MAX = 1 << 24,    /* bytes that may wait for one syncer */
+    RCPTS_MAX = 1000,       /* of one message; RFC 5321 asks for 100 */
+    ENVELOPE_MAX = 1 << 19, /* bytes of its sender and recipients */
+    ERRORS_MAX = 20,        /* commands without sense, before we hang up */
+    NAMES_MAX = 100,        /* users, and hosts */
+    NAME_BYTES = 255,       /* of a user's or a host's name */
+    FROM_MAX = 200,         /* bytes of a sender in a file's name */
+    PATH_SIZE = 600,        /* "mail/", a user, "/" and a file's name */
+    SYNCERS_MAX = 64,
+    BATCH_MAX = 32,          /* messages that one syncer syncs together */
+    FILES_EACH = 2,          /* descriptors that a connection may need */
+    OWN_CONNS = SYNCERS_MAX, /* places for connections to our own helpers */
+};
+
+enum {
+    SYNC_MS = 600000,      /* for the disk; clients do not wait longer */
+    SEND_MS = 30000,       /* for the next bytes of an answer to get out */
+    LINGER_MS = 2000,      /* for the peer to close, or send, after we have */
+    LINGER_MAX_MS = 30000, /* in all, for a peer that goes on sending */
+    STOP_LOOK_MS = 10,     /* between two looks round while we stop */
+    ACCEPT_PAUSE_MS = 100, /* before accept() is tried again, out of files */
+    BUSY_MS = 250,         /* heard from so lately, a connection is busy */
+};
+
+/* From the environment, under these names in capitals. */
+static int idle_ms = 300000;  /* for the next command, or the next text */
+static int head_ms = 10000;   /* for one whole command, however it trickles */
+static int max_conns = 10000; /* more wait until one has closed */
+static int drain_ms = 0;      /* after SIGTERM: go on for so long */
+static int grace_ms = 5000;   /* and then, to finish what has begun */
+static bool tracing;          /* TRACE=1: show the conversation on stderr */
+
+static int max_size = 10 * 1024 * 1024; /* bytes of a message */
+static int max_syncers = 8;             /* SYNCERS */
+static struct names {
+    struct span list[NAMES_MAX];
+    int n;
+} users, hosts;
+
+/* ---- one connection ----------------------------------------------------- */
+
+enum conn_state {
+    IDLE,         /* between commands: not a byte of the next one is here */
+    READ_COMMAND, /* part of a command line is in c->in */
+    READ_DATA,    /* the text of a message, up to its dot */
+    SYNCER,       /* no client: one of our own helpers, see "syncers" */
+    SYNCING,      /* a syncer has the message; the client waits for its 250 */
+    REPLY,        /* the last answer is in c->out; then we close */
+    LINGER,       /* all sent and shut down; waiting for the peer's close */
+    CLOSED,       /* run() frees it at the end of the turn */
+};
+
+struct conn {
+    int fd;
+    enum conn_state state;
+    int64_t entered;  /* the present state, when */
+    int64_t deadline; /* when that has lasted too long */
+    int64_t ready_at; /* when poll() last had news of it */
+    bool peer_done;   /* the peer has sent its last byte */
+    struct buf in;    /* received, not yet understood */
+    struct buf out;   /* to be sent */
+
+    /* The session. */
+    bool greeted;  /* HELO or EHLO has come */
+    bool extended; /* and it was EHLO */
+    bool typed;    /* the present line ended in a bare LF */
+    bool too_long; /* the present line is, and its rest is skipped */
+    int errors;    /* commands that made no sense */
+
+    /* The message. */
+    struct buf envelope; /* "FROM\r\n", then "USER RCPT\r\n" for each */
+    int nrcpts;
+    bool utf8;             /* MAIL said SMTPUTF8 */
+    long job;              /* the message's number */
+    int file;              /* its text goes there; -1: nowhere */
+    int64_t size;          /* bytes of text so far */
+    int failure;           /* what the dot will be answered, if not 250 */
+    struct smtp_text text; /* where in the text we are */
+    struct conn *syncer;   /* who has it, while SYNCING */
+
+    int pending; /* of a SYNCER: messages it has not answered yet */
+};
+
+/* The busy ones stand first: conns[0 .. nbusy - 1]. See run(). */
+static struct conn **conns;
+static int nconns, nbusy;
+static struct pollfd *pfds; /* what poll() is given, see run() */
+
+static int64_t now;    /* milliseconds; read once a turn */
+static bool draining;  /* SIGTERM has come */
+static int wake_fd[2]; /* the signal handler writes, run() reads */
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void conn_enter(struct conn *c, enum conn_state state, int ms)
+{
+    c->state = state;
+    c->entered = now;
+    c->deadline = now + ms;
+}
+
+/* -1: nobody of that name. */
+static int find_user(struct span name)
+{
+    for (int i = 0; i < users.n; i++)
+        if (users.list[i].n == name.n &&
+            memcmp(users.list[i].p, name.p, name.n) == 0)
+            return i;
+    return -1;
+}
+
+/* ---- letters: the files in mail/ ----------------------------------------- */
+
+/* A message becomes one letter for each recipient. It is written under a
+ * temporary name, synced, and only then linked to the name that readers of
+ * mail/ see. link() never replaces a file, as rename() would. */
+
+static char run_name[48]; /* of this run of the program, in temporary names */
+
+/* "FROM\r\nUSER RCPT\r\nUSER RCPT\r\n" */
+static bool next_line(struct span *rest, struct span *line)
+{
+    for (size_t i = 0; i + 1 < rest->n; i++) {
+        if (rest->p[i] != '\r' || rest->p[i + 1] != '\n') continue;
+        *line = (struct span){rest->p, i};
+        *rest = (struct span){rest->p + i + 2, rest->n - i - 2};
+        return true;
+    }
+    return false;
+}
+
+static bool next_rcpt(struct span *rest, struct span *user, struct span *rcpt)
+{
+    struct span line;
+
+    if (!next_line(rest, &line) || line.n == 0) return false;
+    size_t n = (size_t)((const char *)memchr(line.p, ' ', line.n) - line.p);
+    *user = (struct span){line.p, n};
+    *rcpt = (struct span){line.p + n + 1, line.n - n - 1};
+    return true;
+}
+
+/* The temporary name of letter I of a message. */
+static void temporary_name(char path[PATH_SIZE], struct span user, long job,
+                           int i)
+{
+    snprintf(path, PATH_SIZE, "mail/%.*s/.smtp-%s-%ld-%d", (int)user.n, user.p,
+             run_name, job, i);
+}
+
+/* FROM-MILLISECONDS; the sender as far as it is safe in a file's name. */
+static void final_name(char path[PATH_SIZE], struct span user, struct span from,
+                       int64_t ms)
+{
+    char safe[FROM_MAX + 1];
+    size_t n = from.n < FROM_MAX ? from.n : FROM_MAX;
+
+    while (n > 0 && n < from.n && ((unsigned char)from.p[n] & 0xc0) == 0x80)
+        n--; /* not in the middle of a character */
+    for (size_t i = 0; i < n; i++) {
+        bool unsafe = from.p[i] == '/' || from.p[i] == '\\' ||
+                      (i == 0 && (from.p[i] == '.' || from.p[i] == '-'));
+        safe[i] = unsafe ? '_' : from.p[i];
+    }
+    if (n == 0) safe[n++] = '_'; /* the null sender */
+    snprintf(path, PATH_SIZE, "mail/%.*s/%.*s-%lld", (int)user.n, user.p,
+             (int)n, safe, (long long)ms);
+}
+
+static int64_t wall_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* 452 for what may pass when there is more room, 451 for the rest. */
+static int status_of(int error)
+{
+    bool full = error == ENOSPC || error == EDQUOT || error == EFBIG ||
+                error == EMFILE || error == ENFILE;
+    return full ? 452 : 451;
+}
+
+/* For the operator: which mailbox, and what is wrong with it. */
+static int report(struct span user, int error)
+{
+    fprintf(stderr, "mail/%.*s: %s\n", (int)user.n, user.p, strerror(error));
+    return status_of(error);
+}
+
+static bool write_all(int fd, const char *p, size_t n)
+{
+    while (n > 0) {
+        ssize_t done = write(fd, p, n);
+        if (done == -1 && errno != EINTR) return false;
+        if (done == -1) continue;
+        p += done;
+        n -= (size_t)done;
+    }
+    return true;
+}
+
+/* What stands before the text. Returns its length. */
+static size_t letter_head(char head[2 * SMTP_LINE_MAX], struct span from,
+                          struct span rcpt)
+{
+    int n = snprintf(head, 2 * SMTP_LINE_MAX, "From: %.*s \nTo: %.*s \n\n",
+                     (int)from.n, from.p, (int)rcpt.n, rcpt.p);
+    return (size_t)n;
+}
+
+/* A new letter with its head; -1 and errno if it cannot be. O_EXCL: a file
+ * that is there already may be a link to a letter that was delivered. */
+static int create_letter(const char *path, struct span from, struct span rcpt)
+{
+    char head[2 * SMTP_LINE_MAX];
+    size_t n = letter_head(head, from, rcpt);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+
+    if (fd == -1 || write_all(fd, head, n)) return fd;
+    int saved = errno;
+    close(fd);
+    unlink(path);
+    errno = saved;
+    return -1;
+}
+
+/* ---- syncers: they put letters on the disk ------------------------------- */
+
+/* fsync() may take as long as it likes, and poll() knows nothing of it. So it
+ * is called by helper processes, each at the other end of a socket that stands
+ * among the connections: to run() a syncer is one more peer that takes some
+ * time to answer. Eight of them wait for the disk together, and a disk writes
+ * what is waited for together at one go.
+ *
+ * A syncer is sent the envelope of each message whose text has arrived,
+ *
+ *     S: 17 me@me.com                 number and sender
+ *     S: you you@example.com          mailbox and recipient, for each
+ *     S:
+ *     C: 17 250                       all its letters are on the disk
+ *
+ * and answers when it is safe, or else undone for all its recipients. */
+
+struct job {
+    long number;
+    struct span from, rcpts;
+    int status;            /* 250, 451 or 452 */
+    int nlinked;           /* so many letters have their final names */
+    int64_t ms[RCPTS_MAX]; /* these */
+};
+
+/* Takes the first whole envelope off the front. */
+static bool next_job(struct span *rest, struct job *j)
+{
+    struct span all = *rest, first, line;
+
+    if (!next_line(&all, &first)) return false;
+    j->rcpts = all;
+    do {
+        if (!next_line(&all, &line)) return false;
+    } while (line.n > 0);
+    j->rcpts.n = (size_t)(line.p - j->rcpts.p);
+
+    char *end; /* at the blank behind the number: strtol() goes no further */
+    j->number = strtol(first.p, &end, 10);
+    size_t n = (size_t)(end - first.p) + 1;
+    j->from = (struct span){first.p + n, first.n - n};
+    j->nlinked = 0;
+    *rest = all;
+    return true;
+}
+
+/* Copies the text, which follows a head of SKIP bytes, from file to file. */
+static bool copy_text(const char *from, size_t skip, int to)
+{
+    char data[16 * 1024];
+    ssize_t n = -1;
+    int fd = open(from, O_RDONLY | O_NOFOLLOW);
+
+    if (fd != -1 && lseek(fd, (off_t)skip, SEEK_SET) != -1) do {
+            n = read(fd, data, sizeof data);
+        } while (n > 0 && write_all(to, data, (size_t)n));
+    int saved = errno;
+    if (fd != -1) close(fd);
+    errno = saved;
+    return n == 0;
+}
+
+/* Opens letter I. The first has been written as the message came; the others
+ * are copies with a head of their own. */
+static int open_letter(const struct job *j, int i, struct span user,
+                       struct span rcpt)
+{
+    char path[PATH_SIZE], first[PATH_SIZE], head[2 * SMTP_LINE_MAX];
+    struct span rest = j->rcpts, first_user, first_rcpt;
+
+    temporary_name(path, user, j->number, i);
+    if (i == 0) return open(path, O_WRONLY | O_NOFOLLOW);
+    next_rcpt(&rest, &first_user, &first_rcpt);
+    temporary_name(first, first_user, j->number, 0);
+
+    int fd = create_letter(path, j->from, rcpt);
+    size_t skip = letter_head(head, j->from, first_rcpt);
+    if (fd == -1 || copy_text(first, skip, fd)) return fd;
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return -1;
+}
+
+static bool sync_letter(const struct job *j, int i, struct span user,
+                        struct span rcpt)
+{
+    int fd = open_letter(j, i, user, rcpt);
+    bool ok = fd != -1 && fsync(fd) == 0;
+    int saved = errno;
+
+    if (fd != -1) close(fd);
+    errno = saved;
+    return ok;
+}
+
+/* Gives letter I its final name: the first millisecond that is free. */
+static bool link_letter(struct job *j, int i, struct span user)
+{
+    char temporary[PATH_SIZE], path[PATH_SIZE];
+    int64_t ms = wall_ms();
+    int done;
+
+    temporary_name(temporary, user, j->number, i);
+    do {
+        j->ms[i] = ms++;
+        final_name(path, user, j->from, j->ms[i]);
+        done = link(temporary, path);
+    } while (done == -1 && errno == EEXIST);
+    if (done == 0) j->nlinked = i + 1;
+    return done == 0;
+}
+
+/* All letters are synced before the first is linked. */
+static int save(struct job *j)
+{
+    struct span rest = j->rcpts, user, rcpt;
+
+    for (int i = 0; next_rcpt(&rest, &user, &rcpt); i++)
+        if (!sync_letter(j, i, user, rcpt)) return report(user, errno);
+    rest = j->rcpts;
+    for (int i = 0; next_rcpt(&rest, &user, &rcpt); i++)
+        if (!link_letter(j, i, user)) return report(user, errno);
+    return 250;
+}
+
+/* A file's name is safe when its folder is synced. */
+static bool sync_folder(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY);
+    bool ok = fd != -1 && fsync(fd) == 0;
+    int saved = errno;
+
+    if (fd != -1) close(fd);
+    errno = saved;
+    return ok;
+}
+
+/* Syncs the mailboxes of a message; SYNCED says what came of those that have
+ * been synced already. */
+static int sync_mailboxes(const struct job *j, int synced[NAMES_MAX])
+{
+    struct span rest = j->rcpts, user, rcpt;
+    char path[PATH_SIZE];
+    int status = 250;
+
+    while (next_rcpt(&rest, &user, &rcpt)) {
+        int i = find_user(user);
+        snprintf(path, sizeof path, "mail/%.*s", (int)user.n, user.p);
+        if (synced[i] == 0)
+            synced[i] = sync_folder(path) ? 250 : report(user, errno);
+        if (synced[i] != 250) status = synced[i];
+    }
+    return status;
+}
+
+/* Removes the temporary names; the final ones too if it has failed. */
+static void tidy(const struct job *j)
+{
+    struct span rest = j->rcpts, user, rcpt;
+    char path[PATH_SIZE];
+
+    for (int i = 0; next_rcpt(&rest, &user, &rcpt); i++) {
+        if (j->status != 250 && i < j->nlinked) {
+            final_name(path, user, j->from, j->ms[i]);
+            unlink(path);
+        }
+    }
+    rest = j->rcpts;
+    for (int i = 0; next_rcpt(&rest, &user, &rcpt); i++) {
+        temporary_name(path, user, j->number, i);
+        unlink(path);
+    }
+}
+
+/* Delivers some messages, and syncs each mailbox once for all of them. */
+static void deliver(struct job *jobs, int n)
+{
+    int synced[NAMES_MAX] = {0};
+
+    for (int i = 0; i < n; i++) jobs[i].status = save(&jobs[i]);
+    for (int i = 0; i < n; i++)
+        if (jobs[i].status == 250)
+            jobs[i].status = sync_mailboxes(&jobs[i], synced);
+    for (int i = 0; i < n; i++) tidy(&jobs[i]);
+}
+
+static struct conn *syncers[SYNCERS_MAX]; /* NULL: not running */
+static int nsyncers;                      /* how many are */
+static int syncer_fd = -1; /* conn_open() is given this one, no client's */
+static int lock_fd = -1;   /* mail/.lock */
+
+/* Locks byte AT of mail/.lock. Every server holds byte 0 and every syncer byte
+ * 1, shared, so that a server which starts can see whether others are at work.
+ * However a process ends, its locks end with it. */
+static bool lock_mail(short type, off_t at, int command)
+{
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_len = 1};
+
+    lock.l_start = at;
+    if (lock_fd == -1)
+        lock_fd = open("mail/.lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+    return lock_fd != -1 && fcntl(lock_fd, command, &lock) == 0;
+}
+
+/* Delivers the first messages of those that wait in IN, and adds the answers
+ * to OUT. Returns how many. */
+static int deliver_some(struct buf *in, struct buf *out)
+{
+    static struct job jobs[BATCH_MAX];
+    struct span rest = buf_span(in);
+    int n = 0;
+
+    while (n < BATCH_MAX && next_job(&rest, &jobs[n])) n++;
+    deliver(jobs, n);
+    for (int i = 0; i < n; i++)
+        buf_addf(out, "%ld %d\r\n", jobs[i].number, jobs[i].status);
+    buf_drop(in, buf_len(in) - rest.n);
+    return n;
+}
+
+/* All that a syncer does. It ends when the server has. */
+static void syncer_main(int fd)
+{
+    struct buf in = {.max = QUEUE_MAX + READ_SIZE}, out = {.max = OUT_MAX};
+
+    signal(SIGINT, SIG_IGN); /* ^C is for the server, which closes our socket */
+    signal(SIGTERM, SIG_IGN);
+    for (int i = 3; i < 2 * max_conns + 64; i++)
+        if (i != fd) close(i); /* the clients' sockets are none of ours */
+    lock_fd = -1;
+    lock_mail(F_RDLCK, 1, F_SETLKW);
+
+    for (;;) {
+        char *room = buf_room(&in, READ_SIZE);
+        ssize_t n = room ? read(fd, room, READ_SIZE) : 0;
+        if (n == -1 && errno == EINTR) continue;
+        if (n <= 0) _exit(0);
+        in.end += (size_t)n;
+        while (deliver_some(&in, &out) > 0) {
+            if (!write_all(fd, buf_at(&out), buf_len(&out))) _exit(0);
+            buf_drop(&out, buf_len(&out));
+        }
+    }
+}
+
+/* ---- the recipe --------------------------------------------------------- */
+
+/* "250 2.1.0 OK". The code in the middle, RFC 2034, goes to those who said
+ * EHLO; NULL if there is none. */
+static void reply(struct conn *c, int code, const char *detail,
+                  const char *text)
+{
+    bool detailed = c->extended && detail;
+
+    buf_addf(&c->out, "%d %s%s%s\r\n", code, detailed ? detail : "",
+             detailed ? " " : "", text);
+    if (code >= 500 && code <= 504) c->errors++;
+}
+
+static void forget_message(struct conn *c)
+{
+    buf_free(&c->envelope);
+    c->envelope.failed = false;
+    c->nrcpts = 0;
+}
+
+static void greet(struct conn *c, struct span name)
+{
+    c->greeted = true;
+    forget_message(c);
+    if (name.n == 0)
+        buf_puts(&c->out, "OK\r\n");
+    else
+        buf_addf(&c->out, "%.*s greets %.*s\r\n", (int)hosts.list[0].n,
+                 hosts.list[0].p, (int)name.n, name.p);
+}
+
+static void helo(struct conn *c, struct span name)
+{
+    c->extended = false;
+    buf_puts(&c->out, "250 ");
+    greet(c, name);
+}
+
+static void ehlo(struct conn *c, struct span name)
+{
+    c->extended = true;
+    buf_puts(&c->out, "250-");
+    greet(c, name);
+    buf_addf(&c->out,
+             "250-PIPELINING\r\n"
+             "250-SIZE %d\r\n"
+             "250-8BITMIME\r\n"
+             "250-SMTPUTF8\r\n"
+             "250 ENHANCEDSTATUSCODES\r\n",
+             max_size);
+}
+
+/* A line has been added to the envelope, if there was memory for it. */
+static void reply_added(struct conn *c, const char *detail)
+{
+    if (c->envelope.failed) {
+        reply(c, 452, "4.3.1", "no memory, try again later");
+        forget_message(c);
+    } else {
+        reply(c, 250, detail, "OK");
+    }
+}
+
+/* The parameters of MAIL: false if one was answered with a refusal. */
+static bool mail_params(struct conn *c, struct span args)
+{
+    struct span name, value;
+    uint64_t size = 0;
+
+    c->utf8 = false;
+    while (smtp_param(&args, &name, &value)) {
+        bool known = true, good = true;
+
+        if (span_is_nocase(name, "SIZE"))
+            good = smtp_size(value, &size);
+        else if (span_is_nocase(name, "BODY"))
+            good = span_is_nocase(value, "7BIT") ||
+                   span_is_nocase(value, "8BITMIME");
+        else if (span_is_nocase(name, "SMTPUTF8"))
+            good = c->utf8 = value.p == NULL;
+        else
+            known = false;
+
+        if (!known)
+            reply(c, 555, "5.5.4", "parameter not recognized");
+        else if (!good)
+            reply(c, 501, "5.5.4", "parse error in parameter");
+        else if (size > (uint64_t)max_size)
+            reply(c, 552, "5.3.4", "message too large");
+        else
+            continue;
+        return false;
+    }
+    return true;
+}
+
+static void mail(struct conn *c, struct span args)
+{
+    struct smtp_path from;
+
+    if (buf_len(&c->envelope) > 0) {
+        reply(c, 503, "5.5.1", "Bad sequence: there is a sender already");
+    } else if (!smtp_path(&args, "FROM:", &from)) {
+        reply(c, 501, "5.5.4", "parse error in mail command");
+    } else if (!mail_params(c, args)) {
+        return;
+    } else if (from.utf8 && !c->utf8) {
+        reply(c, 553, "5.6.7", "SMTPUTF8 is needed");
+    } else {
+        buf_addf(&c->envelope, "%.*s\r\n", (int)from.address.n, from.address.p);
+        reply_added(c, "2.1.0");
+    }
+}
+
+static bool is_host(struct span name)
+{
+    for (int i = 0; i < hosts.n; i++)
+        if (span_same_nocase(hosts.list[i], name)) return true;
+    return false;
+}
+
+/* "you+451" asks us to answer 451: so do those who test their own programs. */
+static int asked_code(struct span tag)
+{
+    if (tag.n != 3 || (tag.p[0] != '4' && tag.p[0] != '5')) return 0;
+    for (size_t i = 1; i < 3; i++)
+        if (tag.p[i] < '0' || tag.p[i] > '9') return 0;
+    return (tag.p[0] - '0') * 100 + (tag.p[1] - '0') * 10 + tag.p[2] - '0';
+}
+
+/* Whose mailbox is it? -1: nobody's. Postmaster is the first user, with any
+ * of our hosts or none: RFC 5321, 4.5.1. */
+static int find_mailbox(const struct smtp_path *path, int *code)
+{
+    char text[SMTP_LINE_MAX];
+    struct span name = {text, smtp_unquote(text, path->local)};
+
+    *code = 0;
+    if (path->domain.n > 0 && !is_host(path->domain)) return -1;
+    if (span_is_nocase(name, "postmaster")) return 0;
+    int user = find_user(name);
+    const char *plus = memchr(text, '+', name.n);
+    if (user == -1 && plus) {
+        size_t n = (size_t)(plus - text);
+        user = find_user((struct span){text, n});
+        *code = asked_code((struct span){plus + 1, name.n - n - 1});
+        if (*code == 0) return -1;
+    }
+    return user;
+}
+
+/* Whether that is a recipient already; the case of a domain does not count. */
+static bool has_rcpt(const struct conn *c, int user, struct span address)
+{
+    struct span rest = buf_span(&c->envelope), line, name, rcpt;
+
+    if (!next_line(&rest, &line)) return false; /* the sender's */
+    while (next_rcpt(&rest, &name, &rcpt))
+        if (find_user(name) == user && span_same_nocase(rcpt, address))
+            return true;
+    return false;
+}
+
+static void rcpt(struct conn *c, struct span args)
+{
+    struct smtp_path to;
+    int user, code;
+
+    if (!smtp_path(&args, "TO:", &to) || to.address.n == 0) {
+        reply(c, 501, "5.5.4", "parse error in rcpt command");
+    } else if (args.n > 0) {
+        reply(c, 555, "5.5.4", "parameter not recognized");
+    } else if (to.utf8 && !c->utf8) {
+        reply(c, 553, "5.6.7", "SMTPUTF8 is needed");
+    } else if ((user = find_mailbox(&to, &code)) == -1) {
+        reply(c, 550, "5.1.1", "mailbox not available");
+    } else if (code != 0) {
+        reply(c, code, code < 500 ? "4.0.0" : "5.0.0", "as you asked");
+        if (code == 421) conn_enter(c, REPLY, SEND_MS); /* that is its sense */
+    } else if (has_rcpt(c, user, to.address)) {
+        reply(c, 250, "2.1.5", "OK");
+    } else if (c->nrcpts == RCPTS_MAX) {
+        reply(c, 452, "4.5.3", "Too many recipients");
+    } else {
+        struct span name = users.list[user];
+        buf_addf(&c->envelope, "%.*s %.*s\r\n", (int)name.n, name.p,
+                 (int)to.address.n, to.address.p);
+        c->nrcpts++;
+        reply_added(c, "2.1.5");
+    }
+}
+
+/* The answer to a message that cannot be kept. */
+static void reply_failure(struct conn *c, int code)
+{
+    if (code == 552)
+        reply(c, 552, "5.3.4", "message too large");
+    else if (code == 452)
+        reply(c, 452, "4.3.1", "no room, try again later");
+    else
+        reply(c, 451, "4.3.0", "cannot store it, try again later");
+}
+
+/* The text goes to the first letter as it arrives; syncers make the others. */
+static void data(struct conn *c, struct span none)
+{
+    static long njobs;
+    char path[PATH_SIZE];
+    struct span rest = buf_span(&c->envelope), from, user, first;
+
+    (void)none;
+    next_line(&rest, &from);
+    next_rcpt(&rest, &user, &first);
+    c->job = ++njobs;
+    temporary_name(path, user, c->job, 0);
+    c->file = create_letter(path, from, first);
+    if (c->file == -1) {
+        reply_failure(c, report(user, errno));
+        forget_message(c);
+        return;
+    }
+    reply(c, 354, NULL, "OK");
+    c->size = 0;
+    c->failure = 0;
+    smtp_text_start(&c->text, c->typed);
+    conn_enter(c, READ_DATA, idle_ms);
+}
+
+static void rset(struct conn *c, struct span none)
+{
+    (void)none;
+    forget_message(c);
+    reply(c, 250, "2.0.0", "OK");
+}
+
+static void noop(struct conn *c, struct span any)
+{
+    (void)any;
+    reply(c, 250, "2.0.0", "OK");
+}
+
+/* Who has a mailbox here is not told to everybody: RFC 5321, 7.3. */
+static void vrfy(struct conn *c, struct span name)
+{
+    (void)name;
+    reply(c, 252, "2.0.0", "Send it some mail, and see");
+}
+
+static void list_verbs(struct conn *c, struct span any)
+{
+    (void)any;
+    reply(c, 214, "2.0.0",
+          "Commands: HELO EHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT");
+}
+
+static void quit(struct conn *c, struct span none)
+{
+    (void)none;
+    reply(c, 221, "2.0.0", "Bye!");
+    conn_enter(c, REPLY, SEND_MS);
+}
+
+static void refuse(struct conn *c, struct span any)
+{
+    (void)any;
+    reply(c, 502, "5.5.1", "Not implemented.");
+}
+
+/* How far a message has got; most verbs need the one before. */
+enum stage { START, GREETED, SENDER, RECIPIENT };
+
+static enum stage stage(const struct conn *c)
+{
+    if (!c->greeted) return START;
+    if (buf_len(&c->envelope) == 0) return GREETED;
+    return c->nrcpts == 0 ? SENDER : RECIPIENT;
+}
+
+/* The protocol at a glance. */
+static const struct verb {
+    const char *name;
+    enum stage needs;
+    enum { NO, MAY, MUST } argument;
+    void (*run)(struct conn *c, struct span argument);
+} verbs[] = {
+    {"helo", START, MAY, helo},    /* the name of the client's machine */
+    {"ehlo", START, MAY, ehlo},    /* the same, and: what can you do? */
+    {"mail", GREETED, MUST, mail}, /* from:<sender> */
+    {"rcpt", SENDER, MUST, rcpt},  /* to:<recipient>, once for each */
+    {"data", RECIPIENT, NO, data}, /* the text follows, up to its dot */
+    {"rset", START, NO, rset},     /* forget this message */
+    {"noop", START, MAY, noop},    /* are you there? */
+    {"vrfy", START, MUST, vrfy},   /* is that a mailbox? */
+    {"help", START, MAY, list_verbs}, {"quit", START, NO, quit},
+    {"expn", START, MAY, refuse},     {"turn", START, MAY, refuse},
+    {"starttls", START, MAY, refuse},
+};
+
+static const struct verb *find_verb(struct span name)
+{
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        if (span_is_nocase(name, verbs[i].name)) return &verbs[i];
+    return NULL;
+}
+
+static void handle_command(struct conn *c, struct span line)
+{
+    static const char *const needed[] = {"", "HELO or EHLO expected.",
+                                         "MAIL expected", "RCPT expected"};
+    struct span name, argument;
+    char text[80];
+
+    if (!smtp_command(line, &name, &argument)) {
+        reply(c, 501, "5.5.2", "syntax error");
+        return;
+    }
+    const struct verb *verb = find_verb(name);
+    if (!verb) {
+        reply(c, 500, "5.5.1", "Unrecognized command.");
+    } else if (stage(c) < verb->needs) {
+        snprintf(text, sizeof text, "Bad sequence: %s", needed[stage(c) + 1]);
+        reply(c, 503, "5.5.1", text);
+    } else if (verb->argument == MUST && argument.n == 0) {
+        snprintf(text, sizeof text, "incomplete %s command", verb->name);
+        reply(c, 501, "5.5.4", text);
+    } else if (verb->argument == NO && argument.n > 0) {
+        reply(c, 501, "5.5.4", "syntax error: no argument expected");
+    } else {
+        verb->run(c, argument);
+    }
+}
+
+/* The message is on the disk, or it is not. */
+static void finish(struct conn *c, int status)
+{
+    if (status == 250) {
+        reply(c, 250, "2.0.0", "OK");
+        c->errors = 0;
+    } else {
+        reply_failure(c, status);
+    }
+    forget_message(c);
+    conn_enter(c, IDLE, idle_ms);
+    c->ready_at = now;
+}
+
+static struct conn *least_busy(void)
+{
+    struct conn *best = NULL;
+
+    for (int i = 0; i < SYNCERS_MAX; i++)
+        if (syncers[i] && syncers[i]->state == SYNCER &&
+            (!best || syncers[i]->pending < best->pending))
+            best = syncers[i];
+    return best;
+}
+
+/* Closes the text, and removes it. */
+static void drop_text(struct conn *c)
+{
+    char path[PATH_SIZE];
+    struct span rest = buf_span(&c->envelope), from, user, first;
+
+    close(c->file);
+    c->file = -1;
+    next_line(&rest, &from);
+    next_rcpt(&rest, &user, &first);
+    temporary_name(path, user, c->job, 0);
+    unlink(path);
+}
+
+static void fail(struct conn *c, int code)
+{
+    drop_text(c);
+    c->failure = code;
+}
+
+static void save_text(struct conn *c, struct span text)
+{
+    if (c->failure) return; /* it is thrown away, up to the dot */
+    c->size += (int64_t)text.n;
+    if (c->size > max_size)
+        fail(c, 552);
+    else if (!write_all(c->file, text.p, text.n))
+        fail(c, status_of(errno));
+}
+
+/* Without a syncer the server has to wait for the disk itself. */
+static int deliver_now(struct span envelope)
+{
+    static struct job job;
+
+    next_job(&envelope, &job);
+    deliver(&job, 1);
+    return job.status;
+}
+
+/* All the text is here. */
+static void hand_over(struct conn *c)
+{
+    struct conn *syncer = least_busy();
+    struct buf envelope = {.max = ENVELOPE_MAX + SMTP_LINE_MAX};
+
+    buf_addf(&envelope, "%ld ", c->job);
+    buf_add(&envelope, buf_at(&c->envelope), buf_len(&c->envelope));
+    buf_puts(&envelope, "\r\n");
+    if (envelope.failed ||
+        (syncer && buf_len(&syncer->out) > QUEUE_MAX - buf_len(&envelope))) {
+        buf_free(&envelope);
+        drop_text(c);
+        finish(c, 451);
+        return;
+    }
+    close(c->file); /* what goes wrong here, fsync() will tell */
+    c->file = -1;
+    if (syncer) {
+        buf_add(&syncer->out, buf_at(&envelope), buf_len(&envelope));
+        syncer->pending++;
+        c->syncer = syncer;
+        conn_enter(c, SYNCING, SYNC_MS);
+    } else {
+        finish(c, deliver_now(buf_span(&envelope)));
+    }
+    buf_free(&envelope);
+}
+
+/* A line from a syncer, "17 250". The client may have left meanwhile. */
+static void take_answer(struct conn *syncer, struct span line)
+{
+    char *end;
+    long job = strtol(line.p, &end, 10);
+    int status = (int)strtol(end, NULL, 10);
+
+    syncer->pending--;
+    for (int i = 0; i < nconns; i++) {
+        struct conn *c = conns[i];
+        if (c->state != SYNCING || c->job != job) continue;
+        finish(c, status);
+        return;
+    }
+}
+
+/* ---- at the start: the folders ------------------------------------------- */
+
+static void die(const char *what)
+{
+    fprintf(stderr, "%s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+/* A list from the environment, "you,another". */
+static void read_names(struct names *names, const char *variable,
+                       const char *text)
+{
+    const char *value = getenv(variable);
+    bool good = true;
+
+    if (value && *value) text = value;
+    names->n = 0;
+    while (good) {
+        size_t n = strcspn(text, ",");
+        good = n > 0 && n <= NAME_BYTES && names->n < NAMES_MAX &&
+               text[0] != '.' && text[0] != '-';
+        for (size_t i = 0; i < n; i++) /* fit for a path and for SMTP */
+            if ((unsigned char)text[i] <= ' ' || strchr("/\\@+<>\"", text[i]))
+                good = false;
+        if (good) names->list[names->n++] = (struct span){text, n};
+        if (text[n] == '\0') break;
+        text += n + 1;
+    }
+    if (good) return;
+    fprintf(stderr, "%s: not a list of 1 to %d names\n", variable, NAMES_MAX);
+    exit(2);
+}
+
+static void make_folder(const char *path, const char *parent)
+{
+    if (mkdir(path, 0700) == -1 && errno != EEXIST) die(path);
+    if (!sync_folder(path)) die(path);
+    if (!sync_folder(parent)) die(parent);
+}
+
+/* The next temporary file (or not) in a mailbox: its path and lstat(). */
+static bool next_file(DIR *dir, int user, bool temporary, char path[PATH_SIZE],
+                      struct stat *info)
+{
+    struct span name = users.list[user];
+    struct dirent *entry;
+
+    while ((entry = readdir(dir)) != NULL) {
+        if ((strncmp(entry->d_name, ".smtp-", 6) == 0) != temporary) continue;
+        snprintf(path, PATH_SIZE, "mail/%.*s/%s", (int)name.n, name.p,
+                 entry->d_name);
+        if (lstat(path, info) == 0 && S_ISREG(info->st_mode)) return true;
+    }
+    return false;
+}
+
+static DIR *open_mailbox(int user)
+{
+    char path[PATH_SIZE];
+
+    snprintf(path, sizeof path, "mail/%.*s", (int)users.list[user].n,
+             users.list[user].p);
+    DIR *dir = opendir(path);
+    if (!dir) die(path);
+    return dir;
+}
+
+/* Removes the final name of the letter with this number on the disk. */
+static void unlink_final(int user, ino_t number)
+{
+    char path[PATH_SIZE];
+    struct stat info;
+    DIR *dir = open_mailbox(user);
+
+    while (next_file(dir, user, false, path, &info))
+        if (info.st_ino == number) unlink(path);
+    closedir(dir);
+}
+
+/* ".../.smtp-RUN-JOB-LETTER": are these of one message? */
+static bool same_message(const char *path, const char *other)
+{
+    const char *a = strrchr(path, '/'), *b = strrchr(other, '/');
+    size_t n = (size_t)(strrchr(a, '-') - a) + 1;
+
+    return strncmp(a, b, n) == 0;
+}
+
+/* No letter of this message may stay under its final name. */
+static void undo(const char *message)
+{
+    char path[PATH_SIZE];
+    struct stat info;
+
+    for (int user = 0; user < users.n; user++) {
+        DIR *dir = open_mailbox(user);
+        while (next_file(dir, user, true, path, &info))
+            if (info.st_nlink > 1 && same_message(path, message))
+                unlink_final(user, info.st_ino);
+        closedir(dir);
+    }
+}
+
+/* What a crash has left: temporary names. Before a message is acknowledged all
+ * its letters have both names; so where one letter has no other name, nobody
+ * was promised anything, and none of them stays. */
+static void clear_left_overs(void)
+{
+    char path[PATH_SIZE];
+    struct stat info;
+
+    for (int pass = 0; pass < 2; pass++) {
+        for (int user = 0; user < users.n; user++) {
+            DIR *dir = open_mailbox(user);
+            while (next_file(dir, user, true, path, &info))
+                if (pass == 1)
+                    unlink(path);
+                else if (info.st_nlink == 1)
+                    undo(path);
+            closedir(dir);
+        }
+    }
+}
+
+/* Makes mail/ and the mailboxes, and clears them, unless another server is at
+ * work there. The syncers of one that was killed may still be: they stop at
+ * once, and are waited for. */
+static void open_mail(void)
+{
+    char path[PATH_SIZE];
+
+    make_folder("mail", ".");
+    for (int i = 0; i < users.n; i++) {
+        snprintf(path, sizeof path, "mail/%.*s", (int)users.list[i].n,
+                 users.list[i].p);
+        make_folder(path, "mail");
+    }
+    if (lock_mail(F_WRLCK, 0, F_SETLK) && lock_mail(F_WRLCK, 1, F_SETLKW)) {
+        clear_left_overs();
+        lock_mail(F_UNLCK, 1, F_SETLK);
+    }
+    if (!lock_mail(F_RDLCK, 0, F_SETLK)) die("mail/.lock");
+    snprintf(run_name, sizeof run_name, "%lld-%ld", (long long)wall_ms(),
+             (long)getpid());
+}
+
+/* ---- the connection's life: these differ from server to server ----------- */
+
+static void conn_open(int fd); /* below: a syncer's socket is opened here */
+
+/* A new helper, and the other end of its socket among the connections. */
+static void start_syncer(void)
+{
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == -1) return;
+    pid_t pid = fork();
+    if (pid == 0) syncer_main(pair[1]);
+    close(pair[1]);
+    if (pid == -1) {
+        close(pair[0]);
+        return;
+    }
+    syncer_fd = pair[0];
+    conn_open(pair[0]);
+    syncer_fd = -1;
+}
+
+/* A syncer takes a place among the connections, but no client's. */
+static void count_syncers(int change)
+{
+    static int clients = -1; /* MAX_CONNS, as it was set */
+
+    if (clients == -1) clients = max_conns - OWN_CONNS;
+    nsyncers += change;
+    max_conns = clients + nsyncers;
+}
+
+static void syncer_started(struct conn *c)
+{
+    int i = 0;
+
+    while (syncers[i]) i++;
+    syncers[i] = c;
+    count_syncers(+1);
+    c->out.max = QUEUE_MAX;
+    conn_enter(c, SYNCER, INT_MAX);
+}
+
+/* There are as many syncers as sessions, up to max_syncers. */
+static void conn_start(struct conn *c)
+{
+    c->file = -1;
+    if (c->fd == syncer_fd) {
+        syncer_started(c);
+        return;
+    }
+    if (nsyncers < max_syncers && nsyncers <= nconns - nsyncers) start_syncer();
+    c->envelope.max = ENVELOPE_MAX;
+    buf_addf(&c->out, "220 %.*s\r\n", (int)hosts.list[0].n, hosts.list[0].p);
+    conn_enter(c, IDLE, idle_ms);
+}
+
+/* A syncer that ends owes us answers. Perhaps it has delivered a message and
+ * not said so; then the client will send it twice, which is better than
+ * never: RFC 1047. */
+static void syncer_stopped(int i)
+{
+    for (int j = 0; j < nconns; j++)
+        if (conns[j]->state == SYNCING && conns[j]->syncer == syncers[i])
+            finish(conns[j], 451);
+    syncers[i] = NULL;
+    count_syncers(-1);
+}
+
+static void conn_stop(struct conn *c)
+{
+    for (int i = 0; i < SYNCERS_MAX; i++)
+        if (syncers[i] == c) syncer_stopped(i);
+    if (c->file != -1) drop_text(c);
+    buf_free(&c->envelope);
+}
+
+/* Of a client that sends several messages at once no more is read than can be
+ * held while the first is SYNCING. */
+static bool conn_reading(const struct conn *c)
+{
+    return c->state <= SYNCER && buf_len(&c->in) < READ_SIZE;
+}
+
+/* The last word to a client: RFC 5321, 3.8. */
+static void hang_up(struct conn *c, const char *detail, const char *why)
+{
+    if (c->file != -1) drop_text(c);
+    reply(c, 421, detail, why);
+    conn_enter(c, REPLY, SEND_MS);
+}
+
+/* The functions below use the front of c->in, and return how many bytes. */
+
+static size_t skip_line(struct conn *c)
+{
+    struct span in = buf_span(&c->in);
+    const char *end = memchr(in.p, '\n', in.n);
+
+    if (!end) return in.n;
+    c->too_long = false;
+    reply(c, 500, "5.5.2", "Line too long.");
+    conn_enter(c, IDLE, idle_ms);
+    return (size_t)(end - in.p) + 1;
+}
+
+static size_t read_command(struct conn *c)
+{
+    struct span line;
+    ssize_t used = smtp_line(buf_span(&c->in), &line, &c->typed);
+
+    if (used <= 0) {
+        if (c->state == IDLE) conn_enter(c, READ_COMMAND, head_ms);
+        c->too_long = used < 0;
+        return c->too_long ? skip_line(c) : 0;
+    }
+    conn_enter(c, IDLE, idle_ms);
+    handle_command(c, line);
+    if (c->errors >= ERRORS_MAX && c->state == IDLE) {
+        hang_up(c, "4.7.0", "Too many errors.");
+    }
+    return (size_t)used;
+}
+
+static size_t read_data(struct conn *c)
+{
+    struct span text;
+    size_t used = smtp_text_next(&c->text, buf_span(&c->in), &text);
+
+    save_text(c, text);
+    if (!c->text.done)
+        c->deadline = used > 0 ? now + idle_ms : c->deadline;
+    else if (c->failure)
+        finish(c, c->failure);
+    else
+        hand_over(c);
+    return used;
+}
+
+static size_t read_answer(struct conn *c)
+{
+    struct span rest = buf_span(&c->in), line;
+
+    if (!next_line(&rest, &line)) return 0;
+    take_answer(c, line);
+    return line.n + 2;
+}
+
+/* Go on with what is in c->in, as long as c->out has room. */
+static void conn_advance(struct conn *c)
+{
+    while (c->state <= SYNCER && buf_len(&c->in) > 0 &&
+           buf_len(&c->out) < OUT_HIGH) {
+        size_t used = c->state == SYNCER      ? read_answer(c)
+                      : c->state == READ_DATA ? read_data(c)
+                      : c->too_long           ? skip_line(c)
+                                              : read_command(c);
+        if (used == 0) return;
+        buf_drop(&c->in, used);
+    }
+}
+
+static void conn_expire(struct conn *c)
+{
+    if (c->state == SYNCER)
+        conn_enter(c, SYNCER, INT_MAX);
+    else if (c->state <= READ_DATA && buf_len(&c->out) == 0)
+        hang_up(c, "4.4.2", "Too slow.");
+    else
+        c->state = CLOSED;
+}
+
+/* The server stops: a message that is being sent is finished, and the syncers
+ * stay until the last client has gone. */
+static void conn_end(struct conn *c)
+{
+    if (c->state == IDLE || c->state == READ_COMMAND)
+        hang_up(c, "4.3.2", "The server stops.");
+    else if (c->state == SYNCER && nconns == nsyncers)
+        c->state = CLOSED;
+}
+
+/* ==== the same in all five servers, from here to main() =================== */
+
+/* A number from the environment, or VALUE if it is not there. */
+static int setting(const char *name, int value, int min, int max)
+{
+    const char *text = getenv(name);
+    char *end;
+
+    if (!text || !*text) return value;
+    errno = 0;
+    long n = strtol(text, &end, 10);
+    if (errno || *end || end == text || n < min || n > max) {
+        fprintf(stderr, "%s=%s: not a number from %d to %d\n", name, text, min,
+                max);
+        exit(2);
+    }
+    return (int)n;
+}
+
+/* Whoever started us may have closed 0, 1 or 2. No socket may get one of these
+ * numbers: what is printed would go there. */
+static void keep_standard_files(void)
+{
+    int fd;
+
+    do fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) close(fd);
+}
+
+/* What the environment says, and a table for so many connections. */
+static void read_settings(void)
+{
+    keep_standard_files();
+    idle_ms = setting("IDLE_MS", idle_ms, 1, INT_MAX);
+    head_ms = setting("HEAD_MS", head_ms, 1, INT_MAX);
+    max_conns = setting("MAX_CONNS", max_conns, 1, 1000000) + OWN_CONNS;
+    drain_ms = setting("DRAIN_MS", drain_ms, 0, INT_MAX);
+    grace_ms = setting("GRACE_MS", grace_ms, 0, INT_MAX);
+    tracing = setting("TRACE", 0, 0, 1);
+    conns = calloc((size_t)max_conns, sizeof(struct conn *));
+    pfds = calloc((size_t)max_conns + 2, sizeof *pfds);
+    if (!conns || !pfds) {
+        perror("MAX_CONNS");
+        exit(1);
+    }
+}
+
+static void conn_open(int fd)
+{
+    struct conn *c = calloc(1, sizeof *c);
+    int on = 1;
+
+    if (!c || fcntl(fd, F_SETFL, O_NONBLOCK) == -1) {
+        free(c);
+        close(fd);
+        return;
+    }
+    /* An answer is sent as it is ready, not held back to fill a packet. */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    c->fd = fd;
+    c->ready_at = now;
+    c->in.max = IN_MAX;
+    c->out.max = OUT_MAX;
+    conn_start(c);
+    conns[nconns++] = conns[nbusy];
+    conns[nbusy++] = c;
+}
+
+static void conn_free(struct conn *c)
+{
+    conn_stop(c);
+    close(c->fd);
+    if (tracing) fputs("---\n", stderr); /* as in tests/sessions/ */
+    buf_free(&c->in);
+    buf_free(&c->out);
+    free(c);
+}
+
+static void trace(const struct conn *c, char who, const char *p, size_t n)
+{
+    static int last_fd = -1;
+    struct buf lines = {.max = 16 * SHOW_WIRE_MAX};
+
+    if (c->fd != last_fd) fprintf(stderr, "# connection %d\n", c->fd);
+    last_fd = c->fd;
+    show_wire(&lines, who, (struct span){p, n});
+    fwrite(buf_at(&lines), 1, buf_len(&lines), stderr);
+    buf_free(&lines);
+}
+
+static void conn_read(struct conn *c)
+{
+    char *room = buf_room(&c->in, READ_SIZE);
+    ssize_t n = room ? recv(c->fd, room, READ_SIZE, 0) : -1;
+
+    if (n > 0) {
+        if (tracing) trace(c, 'C', room, (size_t)n);
+        if (c->state != LINGER)
+            c->in.end += (size_t)n;
+        else if (now - c->entered < LINGER_MAX_MS)
+            c->deadline = now + LINGER_MS;
+    } else if (n == 0) {
+        c->peer_done = true;
+    } else if (!room || (errno != EAGAIN && errno != EINTR)) {
+        c->state = CLOSED;
+    }
+}
+
+static void conn_write(struct conn *c)
+{
+    ssize_t n = send(c->fd, buf_at(&c->out), buf_len(&c->out), 0);
+
+    if (n >= 0) {
+        if (tracing) trace(c, 'S', buf_at(&c->out), (size_t)n);
+        buf_drop(&c->out, (size_t)n);
+        if (buf_len(&c->out) > 0) c->deadline = now + SEND_MS;
+    } else if (errno != EAGAIN && errno != EINTR) {
+        c->state = CLOSED;
+    }
+}
+
+/* What this connection waits for: the whole of backpressure is here. */
+static short conn_events(const struct conn *c)
+{
+    short events = 0;
+
+    if (buf_len(&c->out) > 0) events |= POLLOUT;
+    if (c->state == LINGER ||
+        (conn_reading(c) && !c->peer_done && buf_len(&c->out) < OUT_HIGH))
+        events |= POLLIN;
+    return events;
+}
+
+/* One turn of the loop for one connection: read, act, write, move on. */
+static void conn_turn(struct conn *c, short revents)
+{
+    bool full;
+
+    if (revents & POLLIN) conn_read(c);
+    if (revents & (POLLERR | POLLNVAL)) c->state = CLOSED;
+    if ((revents & POLLHUP) && !(revents & POLLIN)) c->state = CLOSED;
+
+    /* conn_advance() stops when it wants more input, or when c->out is full;
+     * then it goes on as soon as some has been sent. So when all is done either
+     * c->out is full, or what is left of c->in is less than it can use. */
+    do {
+        conn_advance(c);
+        full = buf_len(&c->out) >= OUT_HIGH;
+        if (c->out.failed) c->state = CLOSED;
+        if (c->state != CLOSED && buf_len(&c->out) > 0) conn_write(c);
+    } while (full && buf_len(&c->out) < OUT_HIGH);
+
+    /* Between requests a connection holds no memory but its struct. */
+    if (buf_len(&c->in) == 0) buf_free(&c->in);
+    if (buf_len(&c->out) == 0) buf_free(&c->out);
+
+    if (c->state == CLOSED || buf_len(&c->out) > 0) return;
+    if (c->state == REPLY || (conn_reading(c) && c->peer_done)) {
+        shutdown(c->fd, SHUT_WR);
+        buf_free(&c->in); /* nothing that comes now is looked at */
+        conn_enter(c, LINGER, LINGER_MS);
+    }
+    if (c->state == LINGER && c->peer_done) c->state = CLOSED;
+}
+
+static int listen_on(const char *host, int port)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_PASSIVE};
+    struct addrinfo *list;
+    char text[8];
+    int fd = -1, on = 1, off = 0;
+
+    snprintf(text, sizeof text, "%d", port);
+    int rc = getaddrinfo(host, text, &hints, &list);
+    if (rc != 0) {
+        fprintf(stderr, "%s port %d: %s\n", host, port, gai_strerror(rc));
+        exit(1);
+    }
+    for (struct addrinfo *a = list; a && fd == -1; a = a->ai_next) {
+        fd = socket(a->ai_family, a->ai_socktype, a->ai_protocol);
+        if (fd == -1) continue;
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+        if (a->ai_family == AF_INET6) /* "::" takes IPv4 as well */
+            setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+        if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 &&
+            listen(fd, SOMAXCONN) == 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0)
+            break;
+        int saved = errno;
+        close(fd);
+        errno = saved;
+        fd = -1;
+    }
+    freeaddrinfo(list);
+    if (fd == -1) {
+        fprintf(stderr, "%s port %d: %s\n", host, port, strerror(errno));
+        exit(1);
+    }
+    return fd;
+}
+
+static void print_address(int fd)
+{
+    struct sockaddr_storage a;
+    socklen_t len = sizeof a;
+    char host[64], port[8];
+
+    getsockname(fd, (struct sockaddr *)&a, &len);
+    getnameinfo((struct sockaddr *)&a, len, host, sizeof host, port,
+                sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
+    printf("{\"address\":\"%s\",\"family\":\"%s\",\"port\":%s}\n", host,
+           a.ss_family == AF_INET6 ? "IPv6" : "IPv4", port);
+    fflush(stdout);
+}
+
+/* Take what is waiting. Returns when to look again: later if out of files. */
+static int64_t accept_all(int listener)
+{
+    static bool reported;
+
+    while (nconns < max_conns) {
+        int fd = accept(listener, NULL, NULL);
+        if (fd >= 0) {
+            reported = false;
+            conn_open(fd);
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            return now;
+        } else if (errno != EINTR && errno != ECONNABORTED) {
+            if (!reported) perror("accept");
+            reported = true;
+            break;
+        }
+    }
+    return now + ACCEPT_PAUSE_MS;
+}
+
+static void swap_conns(int i, int j)
+{
+    struct conn *c = conns[i];
+    conns[i] = conns[j];
+    conns[j] = c;
+}
+
+/* Free the finished, the only place that does, and sort the busy from the
+ * quiet. If poll() was given only the busy ones, only they can have changed. */
+static void sweep(bool all)
+{
+    for (int i = 0; i < (all ? nconns : nbusy);) {
+        struct conn *c = conns[i];
+        bool busy = now - c->ready_at < BUSY_MS;
+
+        if (c->state == CLOSED) {
+            int hole = i;
+            if (i < nbusy) conns[i] = conns[hole = --nbusy];
+            conns[hole] = conns[--nconns];
+            conn_free(c);
+        } else if (i < nbusy && !busy) {
+            swap_conns(i, --nbusy);
+        } else {
+            if (i >= nbusy && busy) swap_conns(i, nbusy++);
+            i++;
+        }
+    }
+}
+
+static void run(int listener)
+{
+    int64_t accept_at = 0, all_at = 0, stop_at = INT64_MAX;
+
+    while (listener >= 0 || nconns > 0) {
+        /* 1. Say what we wait for: the table is built anew each turn, so that
+         *    pfds[2 + i] always belongs to conns[i]. poll() looks at every
+         *    descriptor it is given, so the quiet connections, which may be
+         *    thousands, are given to it only now and then. */
+        now = now_ms();
+        bool stopping = listener < 0;
+        bool accepting = now >= accept_at;
+        bool all = nbusy == 0 || nbusy == nconns || stopping || now >= all_at;
+        int n = all ? nconns : nbusy;
+        int64_t next = stop_at;
+        if (!accepting && accept_at < next) next = accept_at;
+        if (!all && all_at < next) next = all_at;
+        if (stopping && now + STOP_LOOK_MS < next) next = now + STOP_LOOK_MS;
+        pfds[0] = (struct pollfd){accepting ? listener : -1, POLLIN, 0};
+        pfds[1] = (struct pollfd){draining ? -1 : wake_fd[0], POLLIN, 0};
+        for (int i = 0; i < n; i++) {
+            struct conn *c = conns[i];
+            pfds[2 + i] = (struct pollfd){c->fd, conn_events(c), 0};
+            if (c->deadline < next) next = c->deadline;
+        }
+
+        /* 2. Wait, until a descriptor is ready or the nearest deadline. */
+        int64_t wait = next <= now ? 0 : next - now;
+        if (wait > INT_MAX) wait = INT_MAX;
+        if (poll(pfds, (nfds_t)(2 + n), (int)wait) == -1) {
+            if (errno == EINTR) continue;
+            perror("poll");
+            exit(1);
+        }
+
+        /* 3. Serve the ready ones; tell the late ones. */
+        now = now_ms();
+        for (int i = 0; i < n; i++) {
+            struct conn *c = conns[i];
+            if (pfds[2 + i].revents) {
+                c->ready_at = now;
+                conn_turn(c, pfds[2 + i].revents);
+            }
+            if (c->state != CLOSED && now >= c->deadline) conn_expire(c);
+            if (c->state != CLOSED && stopping) conn_end(c);
+        }
+        if (all) all_at = now + 1 + nconns / 200;
+
+        /* 4. New connections; and the signal to stop, which first lets the
+         *    clients know (drain_ms), then ends (grace_ms). */
+        if (pfds[0].revents) accept_at = accept_all(listener);
+        if (pfds[1].revents) {
+            draining = true;
+            stop_at = now + drain_ms;
+        }
+        if (now >= stop_at && listener >= 0) {
+            accept_all(listener); /* what has knocked already is let in */
+            close(listener);
+            listener = -1;
+            stop_at = now + grace_ms;
+        } else if (now >= stop_at) {
+            for (int i = 0; i < nconns; i++) conns[i]->state = CLOSED;
+            all = true;
+        }
+
+        /* 5. Forget the finished. */
+        sweep(all);
+    }
+}
+
+/* The second signal is final. */
+static void on_signal(int sig)
+{
+    int saved = errno;
+    (void)sig;
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    (void)!write(wake_fd[1], "", 1);
+    errno = saved;
+}
+
+static void stop_on_signals(void)
+{
+    struct sigaction stop = {.sa_handler = on_signal};
+
+    if (pipe(wake_fd) == -1) {
+        perror("pipe");
+        exit(1);
+    }
+    fcntl(wake_fd[1], F_SETFL, O_NONBLOCK);
+    signal(SIGPIPE, SIG_IGN); /* a lost peer is an error of send(), no more */
+    sigaction(SIGTERM, &stop, NULL);
+    sigaction(SIGINT, &stop, NULL);
+}
+
+/* As many files as max_conns needs, if the system lets us. */
+static void allow_files(void)
+{
+    struct rlimit files;
+    rlim_t need = (rlim_t)max_conns * FILES_EACH + 16;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) == -1 || files.rlim_cur >= need)
+        return;
+    files.rlim_cur = need < files.rlim_max ? need : files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+}
+
+/* The program's file, as the shell found it: by its path, or in $PATH. */
+static void find_program(char file[PATH_MAX], const char *name)
+{
+    const char *path = getenv("PATH");
+
+    snprintf(file, PATH_MAX, "%s", name);
+    if (strchr(name, '/')) return;
+    while (path && *path) {
+        int n = (int)strcspn(path, ":");
+        snprintf(file, PATH_MAX, "%.*s/%s", n > 0 ? n : 1, n > 0 ? path : ".",
+                 name);
+        if (access(file, X_OK) == 0) return;
+        path += n;
+        if (*path == ':') path++;
+    }
+}
+
+/* Go where the file is; if it is a symbolic link, where it leads. What is not
+ * found there is reported when it is opened. */
+static void enter_folder_of(char file[PATH_MAX])
+{
+    for (int links = 0; links < 8; links++) {
+        char *slash = strrchr(file, '/');
+        if (slash) {
+            *slash = '\0';
+            if (chdir(slash > file ? file : "/") == -1) return;
+            memmove(file, slash + 1, strlen(slash + 1) + 1);
+        }
+        char target[PATH_MAX];
+        ssize_t n = readlink(file, target, sizeof target - 1);
+        if (n == -1) return;
+        target[n] = '\0';
+        memcpy(file, target, (size_t)n + 1);
+    }
+}
+
+/* Work in ROOT, or else beside the program, wherever it was started from. */
+static void enter_folder(const char *name)
+{
+    const char *root = getenv("ROOT");
+
+    if (root && *root) {
+        if (chdir(root) == 0) return;
+        fprintf(stderr, "ROOT=%s: %s\n", root, strerror(errno));
+        exit(1);
+    }
+    char file[PATH_MAX];
+    find_program(file, name);
+    enter_folder_of(file);
+}
+
+/* Listen, say where, and serve. What the recipe needs is ready by then. */
+static void serve(const char *default_host, int default_port)
+{
+    const char *host = getenv("HOST");
+    int port = setting("PORT", default_port, 0, 65535);
+
+    allow_files();
+    setvbuf(stdout, NULL, _IOLBF, 0); /* a line is seen when it is printed */
+    stop_on_signals();
+    int listener = listen_on(host && *host ? host : default_host, port);
+    print_address(listener);
+    run(listener);
+    free(conns);
+    free(pfds);
+}
+
+/* ==== main ================================================================ */
+
+static const char help[] =
+    "Usage: smtp-server\n"
+    "Takes mail for you and another at localhost and example.com, and puts it\n"
+    "into the folders mail/you and mail/another.\n"
+    "\n"
+    "  -h, --help       this text\n"
+    "  --version        the version\n"
+    "\n"
+    "Environment, with defaults:\n"
+    "  HOST=127.0.0.1   the address to listen on; :: is IPv6 and IPv4\n"
+    "  PORT=2525        the port; 0 takes a free one and prints it\n"
+    "  USERS=you,another  those who have a mailbox\n"
+    "  HOSTS=localhost,example.com  our names; the first is in the greeting\n"
+    "  MAX_SIZE=10485760  bytes of one message; more is answered 552\n"
+    "  SYNCERS=8        helper processes that wait for the disk; 0 to 64\n"
+    "  ROOT=            the folder with mail/ in it; else the program's own\n"
+    "  IDLE_MS=300000   hang up on a client that is quiet for so long\n"
+    "  HEAD_MS=10000    time for one whole command line\n"
+    "  MAX_CONNS=10000  connections at once; more wait\n"
+    "  DRAIN_MS=0       after SIGTERM, go on serving for so long\n"
+    "  GRACE_MS=5000    and then finish what has begun\n"
+    "  TRACE=1          show the conversation on stderr\n"
+    "\n"
+    "Try: nc localhost 2525, and type help\n";
+
+static void read_options(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0) {
+            fputs(help, stdout);
+            exit(0);
+        } else if (strcmp(argv[i], "--version") == 0) {
+            puts("smtp-server 1.0");
+            exit(0);
+        } else {
+            fprintf(stderr, "smtp-server: unknown argument %s; try --help\n",
+                    argv[i]);
+            exit(2);
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    read_options(argc, argv);
+    max_size = setting("MAX_SIZE", max_size, 1, INT_MAX);
+    max_syncers = setting("SYNCERS", max_syncers, 0, SYNCERS_MAX);
+    read_settings();
+    enter_folder(argv[0]);
+    count_syncers(0);
+    read_names(&users, "USERS", "you,another");
+    read_names(&hosts, "HOSTS", "localhost,example.com");
+    open_mail();
+    signal(SIGXFSZ, SIG_IGN); /* a file too large is an error of write() */
+    signal(SIGCHLD, SIG_IGN); /* a syncer that has ended is forgotten */
+    serve("127.0.0.1", 2525);
+    return 0;
+}
