@@ -1,10 +1,10 @@
 #!/bin/sh
-# The five servers share one text: what stands between the lines that begin
-# "/* ==== the same in all five servers" and "/* ==== main". A fix in one goes
-# into all: tests/same.sh --fix NAME copies it out of NAME.
+# The five servers share one text, and the three clients another: what stands
+# between the lines that begin "/* ==== the same in all" and "/* ==== main". A
+# fix in one goes into all: tests/same.sh --fix NAME copies it out of NAME.
 cd "$(dirname "$0")/.." || exit 1
 
-begin='^/[*] ==== the same in all five servers'
+begin='^/[*] ==== the same in all'
 end='^/[*] ==== main'
 tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
@@ -25,43 +25,53 @@ with_block() {
     ' "$1"
 }
 
-servers=
-for name in rest-server post-form file-upload websocket-app smtp-server; do
-    [ -f "$name/$name.c" ] || continue
-    if ! grep -q "$begin" "$name/$name.c" || ! grep -q "$end" "$name/$name.c"
-    then
-        echo "$name/$name.c: one of the two ==== lines is missing" >&2
-        exit 1
-    fi
-    servers="$servers $name"
-done
-
-if [ "${1-}" = --fix ]; then
-    case "$servers " in
-    *" ${2-} "*) ;;
-    *) echo "usage: tests/same.sh [--fix NAME], NAME one of:$servers" >&2
-       exit 2 ;;
-    esac
-    block "$2" >"$tmp/block"
-    for name in $servers; do
+fix_from() {
+    from=$1
+    shift
+    block "$from" >"$tmp/block"
+    for name; do
         with_block "$name/$name.c" "$tmp/block" >"$tmp/new" || exit 1
         cmp -s "$tmp/new" "$name/$name.c" && continue
         cat "$tmp/new" >"$name/$name.c" || exit 1
-        echo "$name/$name.c: now as in $2"
+        echo "$name/$name.c: now as in $from"
     done
-fi
+}
 
-first=
-count=0
-different=0
-for name in $servers; do
-    block "$name" >"$tmp/$name"
-    first=${first:-$name}
-    if diff -u "$tmp/$first" "$tmp/$name"; then
-        count=$((count + 1))
-    else
-        different=$((different + 1))
-    fi
-done
-echo "same.sh: $count servers agree, $different do not"
-[ "$different" -eq 0 ]
+# Do the programs named after KIND, those that exist, share their text?
+compare() {
+    kind=$1
+    shift
+    programs=
+    for name; do
+        [ -f "$name/$name.c" ] && programs="$programs $name"
+    done
+    case "$programs " in *" $fix "*)
+        fix_from "$fix" $programs
+        fix=done ;;
+    esac
+
+    first=
+    count=0
+    for name in $programs; do
+        block "$name" >"$tmp/$name"
+        first=${first:-$name}
+        if [ -s "$tmp/$name" ] && diff -u "$tmp/$first" "$tmp/$name"; then
+            count=$((count + 1))
+        else
+            echo "$name/$name.c: differs from $first/$first.c, or has no block"
+            failed=1
+        fi
+    done
+    echo "same.sh: $count $kind agree"
+}
+
+fix=none
+failed=0
+[ "${1-}" = --fix ] && fix=${2-}
+compare servers rest-server post-form file-upload websocket-app smtp-server
+compare clients post-request websocket-client smtp-client
+case $fix in none | done) ;; *)
+    echo "usage: tests/same.sh [--fix NAME], NAME one of the programs" >&2
+    exit 2 ;;
+esac
+exit $failed
