@@ -29,7 +29,9 @@ all:
 	    (cd $$r && $(MAKE) CC="$(CC)" CFLAGS="$(CFLAGS)" \
 	        LDFLAGS="$(LDFLAGS)") || exit 1; done
 
-demo: all
+demo:
+	@echo "Building the programs."
+	@$(MAKE) -s all
 	@tests/demo.sh
 
 test: all unit

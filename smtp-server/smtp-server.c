@@ -96,6 +96,7 @@ struct conn {
     int64_t deadline; /* when that has lasted too long */
     int64_t ready_at; /* when poll() last had news of it */
     bool peer_done;   /* the peer has sent its last byte */
+    bool own;         /* to a helper of ours; no client, and not traced */
     struct buf in;    /* received, not yet understood */
     struct buf out;   /* to be sent */
 
@@ -1144,6 +1145,7 @@ static void syncer_started(struct conn *c)
     while (syncers[i]) i++;
     syncers[i] = c;
     count_syncers(+1);
+    c->own = true;
     c->out.max = QUEUE_MAX;
     conn_enter(c, SYNCER, INT_MAX);
 }
@@ -1360,7 +1362,7 @@ static void conn_free(struct conn *c)
 {
     conn_stop(c);
     close(c->fd);
-    if (tracing) fputs("---\n", stderr); /* as in tests/sessions/ */
+    if (tracing && !c->own) fputs("---\n", stderr); /* as in tests/sessions */
     buf_free(&c->in);
     buf_free(&c->out);
     free(c);
@@ -1371,6 +1373,7 @@ static void trace(const struct conn *c, char who, const char *p, size_t n)
     static int last_fd = -1;
     struct buf lines = {.max = 16 * SHOW_WIRE_MAX};
 
+    if (!tracing || c->own) return;
     if (c->fd != last_fd) fprintf(stderr, "# connection %d\n", c->fd);
     last_fd = c->fd;
     show_wire(&lines, who, (struct span){p, n});
@@ -1384,7 +1387,7 @@ static void conn_read(struct conn *c)
     ssize_t n = room ? recv(c->fd, room, READ_SIZE, 0) : -1;
 
     if (n > 0) {
-        if (tracing) trace(c, 'C', room, (size_t)n);
+        trace(c, 'C', room, (size_t)n);
         if (c->state != LINGER)
             c->in.end += (size_t)n;
         else if (now - c->entered < LINGER_MAX_MS)
@@ -1401,7 +1404,7 @@ static void conn_write(struct conn *c)
     ssize_t n = send(c->fd, buf_at(&c->out), buf_len(&c->out), 0);
 
     if (n >= 0) {
-        if (tracing) trace(c, 'S', buf_at(&c->out), (size_t)n);
+        trace(c, 'S', buf_at(&c->out), (size_t)n);
         buf_drop(&c->out, (size_t)n);
         if (buf_len(&c->out) > 0) c->deadline = now + SEND_MS;
     } else if (errno != EAGAIN && errno != EINTR) {

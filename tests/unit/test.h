@@ -25,6 +25,12 @@ static int passed, failed;
         }                                                                      \
     } while (0)
 
+/* What must hold at every step of a long run: only a failure is counted. */
+#define HOLDS(ok, ...)                                                         \
+    do {                                                                       \
+        if (!(ok)) CHECK(ok, __VA_ARGS__);                                     \
+    } while (0)
+
 /* A copy that ends where its memory ends. The caller frees it. */
 static inline char *exact(const void *p, size_t n)
 {

@@ -52,7 +52,7 @@ static void model(struct span s)
             size_t number = 0;
             for (i += 2; i < s.n && s.p[i] >= '0' && s.p[i] <= '9'; i++)
                 number = number * 10 + (size_t)(s.p[i] - '0');
-            CHECK(i < s.n && (s.p[i] == 'G' || (s.p[i] == 'J' && number == 0)),
+            HOLDS(i < s.n && (s.p[i] == 'G' || (s.p[i] == 'J' && number == 0)),
                   "a sequence that ends in %c", i < s.n ? s.p[i] : '?');
             if (i < s.n && s.p[i] == 'G') cursor = number - 1;
             if (i < s.n && s.p[i] == 'J') clear_from(cursor);
@@ -60,7 +60,7 @@ static void model(struct span s)
             continue;
         }
         size_t n = c >= 0xF0 ? 4 : c >= 0xE0 ? 3 : c >= 0xC0 ? 2 : 1;
-        CHECK(c >= ' ' && c != 0x7F && i + n <= s.n, "byte %02x", c);
+        HOLDS(c >= ' ' && c != 0x7F && i + n <= s.n, "byte %02x", c);
         if (i + n > s.n) return;
         model_character(s.p + i, n);
         i += n;
@@ -93,8 +93,8 @@ static const char *seen(struct line *l)
     line_draw(l, &screen);
     model(buf_span(&screen));
     buf_free(&screen);
-    CHECK(!overflowed, "wider than %zu", l->columns);
-    CHECK(cursor < l->columns, "cursor in column %zu of %zu", cursor,
+    HOLDS(!overflowed, "wider than %zu", l->columns);
+    HOLDS(cursor < l->columns, "cursor in column %zu of %zu", cursor,
           l->columns);
 
     text[0] = '\0';
@@ -274,14 +274,14 @@ static void scrolling(void)
             keys(&l, LEFT, 3);
             if (columns >= 12) {
                 const char *text = seen(&l), *bar = strchr(text, '|');
-                CHECK(bar && (l.at == 0 || bar > text + 3),
+                HOLDS(bar && (l.at == 0 || bar > text + 3),
                       "nothing before the cursor");
                 size_t n = strlen(bar + 1);
-                CHECK(n <= line_text(&l).n - l.at &&
+                HOLDS(n <= line_text(&l).n - l.at &&
                           memcmp(bar + 1, line_text(&l).p + l.at, n) == 0,
                       "%zu columns, after the cursor: %s", columns, text);
                 n = (size_t)(bar - text) - 3;
-                CHECK(n <= l.at &&
+                HOLDS(n <= l.at &&
                           memcmp(text + 3, line_text(&l).p + l.at - n, n) == 0,
                       "%zu columns, before the cursor: %s", columns, text);
             } else {

@@ -36,11 +36,11 @@ static void feed(struct multipart *m, struct story *s, const char *p, size_t n)
             tell(s, m->filename.p, m->filename.n);
             tell(s, "]", 1);
         }
-        CHECK((event == MULTIPART_DATA) == (data.n > 0), "%zu", data.n);
+        HOLDS((event == MULTIPART_DATA) == (data.n > 0), "%zu", data.n);
         tell(s, data.p, data.n);
         if (event == MULTIPART_END) tell(s, ".", 1);
     }
-    CHECK(event == MULTIPART_BAD || in.n == 0, "%zu bytes not used", in.n);
+    HOLDS(event == MULTIPART_BAD || in.n == 0, "%zu bytes not used", in.n);
     free(copy);
 }
 
@@ -54,7 +54,7 @@ static void check(const char *boundary, const char *body, size_t n,
     size_t at = 0, turn = 0;
 
     snprintf(type, sizeof type, "multipart/form-data; boundary=%s", boundary);
-    CHECK(multipart_start(&m, span_of(type)), "%s", type);
+    HOLDS(multipart_start(&m, span_of(type)), "%s", type);
     while (at < n && !memchr(s.text, '!', s.n)) {
         size_t piece = turn++ % 2 == 0 ? first : second;
         if (piece > n - at) piece = n - at;
@@ -63,7 +63,7 @@ static void check(const char *boundary, const char *body, size_t n,
     }
     if (multipart_whole(&m)) tell(&s, ";", 1);
     multipart_free(&m);
-    CHECK(s.n == want_n && memcmp(s.text, want, want_n) == 0,
+    HOLDS(s.n == want_n && memcmp(s.text, want, want_n) == 0,
           "%s: pieces of %zu and %zu\n  want %s\n  got  %.*s", body, first,
           second, want, (int)s.n, s.text);
 }
@@ -71,12 +71,15 @@ static void check(const char *boundary, const char *body, size_t n,
 static void check_cuts(const char *boundary, const char *body, size_t n,
                        const char *want, size_t want_n)
 {
+    int before = failed;
+
     check(boundary, body, n, n, n, want, want_n);
     check(boundary, body, n, 1, 1, want, want_n);
     for (size_t cut = 1; cut < n; cut++) {
         check(boundary, body, n, cut, n, want, want_n);
         check(boundary, body, n, 1, cut, want, want_n);
     }
+    CHECK(failed == before, "%s, however it is cut", body);
 }
 
 #define SEVENTY                                                                \
