@@ -51,6 +51,7 @@ enum {
 };
 
 /* From the environment, under these names in capitals. */
+static int port;              /* to listen on; 0: any free one */
 static int idle_ms = 75000;   /* for the next request on a kept connection */
 static int head_ms = 10000;   /* for one whole head, however it trickles */
 static int max_conns = 10000; /* more wait until one has closed */
@@ -366,9 +367,10 @@ static void keep_standard_files(void)
 }
 
 /* What the environment says, and a table for so many connections. */
-static void read_settings(void)
+static void read_settings(int default_port)
 {
     keep_standard_files();
+    port = setting("PORT", default_port, 0, 65535);
     idle_ms = setting("IDLE_MS", idle_ms, 1, INT_MAX);
     head_ms = setting("HEAD_MS", head_ms, 1, INT_MAX);
     max_conns = setting("MAX_CONNS", max_conns, 1, 1000000) + OWN_CONNS;
@@ -502,7 +504,7 @@ static void conn_turn(struct conn *c, short revents)
     if (c->state == LINGER && c->peer_done) c->state = CLOSED;
 }
 
-static int listen_on(const char *host, int port)
+static int listen_on(const char *host)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_PASSIVE};
@@ -542,13 +544,13 @@ static void print_address(int fd)
 {
     struct sockaddr_storage a;
     socklen_t len = sizeof a;
-    char host[64], port[8];
+    char host[64], service[8];
 
     getsockname(fd, (struct sockaddr *)&a, &len);
-    getnameinfo((struct sockaddr *)&a, len, host, sizeof host, port,
-                sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
+    getnameinfo((struct sockaddr *)&a, len, host, sizeof host, service,
+                sizeof service, NI_NUMERICHOST | NI_NUMERICSERV);
     printf("{\"address\":\"%s\",\"family\":\"%s\",\"port\":%s}\n", host,
-           a.ss_family == AF_INET6 ? "IPv6" : "IPv4", port);
+           a.ss_family == AF_INET6 ? "IPv6" : "IPv4", service);
     fflush(stdout);
 }
 
@@ -761,15 +763,14 @@ static void enter_folder(const char *name)
 }
 
 /* Listen, say where, and serve. What the recipe needs is ready by then. */
-static void serve(const char *default_host, int default_port)
+static void serve(const char *default_host)
 {
     const char *host = getenv("HOST");
-    int port = setting("PORT", default_port, 0, 65535);
 
     allow_files();
     setvbuf(stdout, NULL, _IOLBF, 0); /* a line is seen when it is printed */
     stop_on_signals();
-    int listener = listen_on(host && *host ? host : default_host, port);
+    int listener = listen_on(host && *host ? host : default_host);
     print_address(listener);
     run(listener);
     free(conns);
@@ -821,8 +822,8 @@ static void read_options(int argc, char **argv)
 int main(int argc, char **argv)
 {
     read_options(argc, argv);
-    read_settings();
+    read_settings(8080);
     enter_folder(argv[0]);
-    serve("0.0.0.0", 8080);
+    serve("0.0.0.0");
     return 0;
 }
