@@ -754,37 +754,11 @@ static void rset(struct conn *c, struct span none)
     reply(c, 250, "2.0.0", "OK");
 }
 
-static void noop(struct conn *c, struct span any)
-{
-    (void)any;
-    reply(c, 250, "2.0.0", "OK");
-}
-
-/* Who has a mailbox here is not told to everybody: RFC 5321, 7.3. */
-static void vrfy(struct conn *c, struct span name)
-{
-    (void)name;
-    reply(c, 252, "2.0.0", "Send it some mail, and see");
-}
-
-static void list_verbs(struct conn *c, struct span any)
-{
-    (void)any;
-    reply(c, 214, "2.0.0",
-          "Commands: HELO EHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT");
-}
-
 static void quit(struct conn *c, struct span none)
 {
     (void)none;
     reply(c, 221, "2.0.0", "Bye!");
     conn_enter(c, REPLY, SEND_MS);
-}
-
-static void refuse(struct conn *c, struct span any)
-{
-    (void)any;
-    reply(c, 502, "5.5.1", "Not implemented.");
 }
 
 /* How far a message has got; most verbs need the one before. */
@@ -797,24 +771,30 @@ static enum stage stage(const struct conn *c)
     return c->nrcpts == 0 ? SENDER : RECIPIENT;
 }
 
-/* The protocol at a glance. */
+/* The protocol at a glance. Verbs without a function have one answer for all.
+ * Who has a mailbox here is not told to everybody: RFC 5321, 7.3. */
 static const struct verb {
     const char *name;
     enum stage needs;
     enum { NO, MAY, MUST } argument;
     void (*run)(struct conn *c, struct span argument);
+    int code;
+    const char *detail, *text;
 } verbs[] = {
-    {"helo", START, MAY, helo},    /* the name of the client's machine */
-    {"ehlo", START, MAY, ehlo},    /* the same, and: what can you do? */
-    {"mail", GREETED, MUST, mail}, /* from:<sender> */
-    {"rcpt", SENDER, MUST, rcpt},  /* to:<recipient>, once for each */
-    {"data", RECIPIENT, NO, data}, /* the text follows, up to its dot */
-    {"rset", START, NO, rset},     /* forget this message */
-    {"noop", START, MAY, noop},    /* are you there? */
-    {"vrfy", START, MUST, vrfy},   /* is that a mailbox? */
-    {"help", START, MAY, list_verbs}, {"quit", START, NO, quit},
-    {"expn", START, MAY, refuse},     {"turn", START, MAY, refuse},
-    {"starttls", START, MAY, refuse},
+    {"helo", START, MAY, .run = helo},    /* the client's own name */
+    {"ehlo", START, MAY, .run = ehlo},    /* the same, and: what can you do? */
+    {"mail", GREETED, MUST, .run = mail}, /* from:<sender> */
+    {"rcpt", SENDER, MUST, .run = rcpt},  /* to:<recipient>, once for each */
+    {"data", RECIPIENT, NO, .run = data}, /* the text follows, up to its dot */
+    {"rset", START, NO, .run = rset},     /* forget this message */
+    {"quit", START, NO, .run = quit},
+    {"noop", START, MAY, NULL, 250, "2.0.0", "OK"},
+    {"vrfy", START, MUST, NULL, 252, "2.0.0", "Send it some mail, and see"},
+    {"help", START, MAY, NULL, 214, "2.0.0",
+     "Commands: HELO EHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT"},
+    {"expn", START, MAY, NULL, 502, "5.5.1", "Not implemented."},
+    {"turn", START, MAY, NULL, 502, "5.5.1", "Not implemented."},
+    {"starttls", START, MAY, NULL, 502, "5.5.1", "Not implemented."},
 };
 
 static const struct verb *find_verb(struct span name)
@@ -846,8 +826,10 @@ static void handle_command(struct conn *c, struct span line)
         reply(c, 501, "5.5.4", text);
     } else if (verb->argument == NO && argument.n > 0) {
         reply(c, 501, "5.5.4", "syntax error: no argument expected");
-    } else {
+    } else if (verb->run) {
         verb->run(c, argument);
+    } else {
+        reply(c, verb->code, verb->detail, verb->text);
     }
 }
 
