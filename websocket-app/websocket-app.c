@@ -41,7 +41,7 @@ enum {
     FILES_EACH = 1,         /* descriptors that a connection may need */
     OWN_CONNS = 0,          /* places for connections to our own helpers */
     PAGE_MAX = 32 * 1024,   /* bytes of a file in public/ */
-    PRINT_SIZE = 4096,      /* bytes of a message printed at a time */
+    SHOW_MAX = 10000,       /* bytes of a message shown on the terminal */
 };
 
 enum {
@@ -143,20 +143,17 @@ static void send_frame(struct conn *c, unsigned char opcode,
     buf_add(&c->out, payload.p, payload.n);
 }
 
-/* Prints a message, which is UTF-8, in pieces cut between characters. */
+/* Only so much of it: printing holds up everybody else. */
 static void print_text(struct span text)
 {
-    struct buf shown = {.max = 4 * PRINT_SIZE}; /* \xHH is the longest */
+    struct buf shown = {.max = 4 * SHOW_MAX}; /* \xHH is the longest */
+    size_t n = text.n < SHOW_MAX ? text.n : SHOW_MAX;
 
-    while (text.n > 0) {
-        size_t n = text.n < PRINT_SIZE ? text.n : PRINT_SIZE;
-        while (n < text.n && (text.p[n] & 0xC0) == 0x80) n--;
-        show_text(&shown, (struct span){text.p, n});
-        fwrite(buf_at(&shown), 1, buf_len(&shown), stdout);
-        buf_drop(&shown, buf_len(&shown));
-        text.p += n;
-        text.n -= n;
-    }
+    while (n < text.n && (text.p[n] & 0xC0) == 0x80)
+        n--; /* not within a character of UTF-8 */
+    show_text(&shown, (struct span){text.p, n});
+    fwrite(buf_at(&shown), 1, buf_len(&shown), stdout);
+    if (n < text.n) printf("... %zu more bytes", text.n - n);
     buf_free(&shown);
 }
 

@@ -801,7 +801,7 @@ class Page(unittest.TestCase):
 
 class Terminal(unittest.TestCase):
     def test_messages(self):
-        long = 'x\u00b5' * (MIB // 2)
+        long = 'x' * 9999 + '\u00b5'  # its last character does not fit
         with wire.Server(PROGRAM) as server, open_on(server) as peer:
             for sent, line, answer in (
                     (text('Hello'), 'Received: Hello', b'Websockets!'),
@@ -819,7 +819,10 @@ class Terminal(unittest.TestCase):
                      '\\xC2\\x9B', None),
                     (text('\u202eevil'), 'Received: \\xE2\\x80\\xAEevil',
                      None),
-                    (text(long), 'Received: ' + long, None)):
+                    (text('\x1b' * 10000), 'Received: ' + '\\x1B' * 10000,
+                     None),
+                    (text(long * 100), 'Received: ' + 'x' * 9999 +
+                     '... 990101 more bytes', None)):
                 peer.send(sent + frame(PING))
                 if answer:
                     self.assertEqual(receive(peer), (TEXT, answer))

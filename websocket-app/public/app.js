@@ -8,21 +8,22 @@ const input = document.getElementById('message');
 const send = document.getElementById('send');
 const state = document.getElementById('state');
 const reconnect = document.getElementById('reconnect');
-const list = document.getElementById('log');
+const box = document.getElementById('log');
+const list = box.querySelector('ol');
 
 let ws;
 
 function log(kind, text) {
   const line = document.createElement('li');
   const label = document.createElement('b');
-  const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+  const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
 
   line.className = kind.toLowerCase();
   label.textContent = kind + ': ';
   line.append(label, text);
   list.append(line);
   if (list.children.length > LINES_MAX) list.firstChild.remove();
-  if (atEnd) list.scrollTop = list.scrollHeight;
+  if (atEnd) box.scrollTop = box.scrollHeight;
 }
 
 function connect() {
