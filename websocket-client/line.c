@@ -388,9 +388,11 @@ void line_next(struct line *l)
     l->at = l->left = 0;
 }
 
-/* If the cursor has left what is shown, show what is around it. */
+/* A line that fits is shown from its beginning. If the cursor has left what is
+ * shown of a longer one, show what is around it. */
 static void scroll(struct line *l, size_t room)
 {
+    if (columns(l, 0, buf_len(&l->text), room) < room) l->left = 0;
     if (l->left < l->at && columns(l, l->left, l->at, room) < room) return;
     l->left = l->at;
     for (size_t sum = 0; l->left > 0;) {

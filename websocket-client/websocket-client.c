@@ -93,14 +93,13 @@ static bool closed;       /* the server's Close has come ... */
 static int code;          /* ... with this code; 0: without one */
 static struct buf reason; /* and with this reason */
 static bool close_sent;   /* ours has gone */
-static int user_code;     /* the code in it, if it came first */
 static const char *lost;  /* why no Close has come */
-static bool failed;       /* something was wrong; it has been shown */
 
 static struct buf user;   /* read from stdin, not yet looked at */
 static size_t looked;     /* no line ends within so many bytes of it */
 static bool skipping;     /* the rest of a line that was too long */
 static long line_number;  /* of the line before, for messages */
+static bool line_refused; /* one was not sent; it has been told */
 static bool user_done;    /* stdin has ended */
 static bool output_shown; /* stdout is a terminal, whatever stdin is */
 
@@ -231,7 +230,6 @@ static void show_error(struct span text)
 {
     struct buf screen = {.max = SIZE_MAX}, what = {.max = SIZE_MAX};
 
-    failed = true;
     buf_addf(&what, "%s: ", url_text);
     buf_add(&what, text.p, text.n);
     if (on_terminal) {
@@ -247,42 +245,28 @@ static void show_error(struct span text)
     buf_free(&what);
 }
 
-/* The server's own code and reason, or why there are none; but nothing after
- * the usual end, and nothing again after an error. */
-static void add_closing(struct buf *text)
-{
-    if (closed && code != 0 && (code != 1000 || buf_len(&reason) > 0)) {
-        buf_addf(text, " (%d", code);
-        if (buf_len(&reason) > 0) buf_puts(text, ": ");
-        buf_add(text, buf_at(&reason), buf_len(&reason));
-        buf_puts(text, ")");
-    } else if (lost) {
-        buf_addf(text, " (1006: %s)", lost); /* what browsers call it (7.1.5) */
-    }
-}
-
-/* Was it a good end? A code that reports an error is none, unless it was the
- * user's own, which the server repeats. */
-static bool clean(void)
-{
-    bool usual = code == 0 || code == 1000 || code == 1001;
-    return closed && !failed && (usual || code == user_code);
-}
-
+/* With the server's own code and reason, or why there are none. In a pipe the
+ * usual end goes without saying. */
 static void show_disconnected(void)
 {
     struct buf screen = {.max = SIZE_MAX}, text = {.max = SIZE_MAX};
+    bool usual = code == 0 || code == 1000 || code == 1001;
 
+    buf_puts(&text, on_terminal ? "-- Disconnected --" : "disconnected");
+    if (lost) {
+        buf_addf(&text, " (1006: %s)",
+                 lost); /* what browsers call it (7.1.5) */
+    } else if (!usual || code == 1001 || buf_len(&reason) > 0) {
+        buf_addf(&text, " (%d%s", code, buf_len(&reason) > 0 ? ": " : "");
+        buf_add(&text, buf_at(&reason), buf_len(&reason));
+        buf_puts(&text, ")");
+    }
     if (on_terminal) {
-        buf_puts(&text, "-- Disconnected --");
-        add_closing(&text);
         drop_prompt(&screen);
         add_line(&screen, gray, "", buf_span(&text));
         buf_puts(&screen, "\n");
         put(&screen);
-    } else if (!clean() && !failed) {
-        buf_puts(&text, "disconnected");
-        add_closing(&text);
+    } else if (lost || !usual) {
         show_error(buf_span(&text));
     }
     buf_free(&text);
@@ -302,14 +286,6 @@ static void print_line(const char *mark, struct span text)
     put(&lines);
 }
 
-static void show_message(const char *mark, struct span text)
-{
-    if (on_terminal)
-        show_line(mark, text);
-    else
-        print_line("", text);
-}
-
 static void show_binary(const char *mark, struct span bytes)
 {
     struct buf text = {.max = 256};
@@ -323,6 +299,17 @@ static void show_binary(const char *mark, struct span bytes)
     else
         print_line(mark, buf_span(&text));
     buf_free(&text);
+}
+
+static void show_message(const char *mark, unsigned char of_type,
+                         struct span bytes)
+{
+    if (of_type == WS_BINARY)
+        show_binary(mark, bytes);
+    else if (on_terminal)
+        show_line(mark, bytes);
+    else
+        print_line("", bytes);
 }
 
 /* ---- the recipe: what we send -------------------------------------------- */
@@ -387,7 +374,6 @@ static void send_close(int with_code, struct span with_reason)
 /* We say goodbye first. What the server had to say still comes (7.1.2). */
 static void start_close(int with_code, struct span with_reason)
 {
-    user_code = with_code;
     send_close(with_code, with_reason);
     enter(CLOSING, close_ms);
 }
@@ -428,18 +414,13 @@ static ssize_t fail(int with_code, const char *text)
 /* A whole message has come. */
 static void on_message(struct span bytes)
 {
-    bool text = type == WS_TEXT;
-
-    if (text)
-        show_message("=> ", bytes);
-    else if (raw_binary && !output_shown)
+    if (type == WS_BINARY && raw_binary && !output_shown)
         write_out(bytes.p, bytes.n);
     else
-        show_binary("=> ", bytes);
+        show_message("=> ", type, bytes);
     if (!echo || state != OPEN) return;
     send_frame(type, bytes);
-    if (on_terminal && text) show_line("<= ", bytes);
-    if (on_terminal && !text) show_binary("<= ", bytes);
+    if (on_terminal) show_message("<= ", type, bytes);
 }
 
 static void on_pong(struct span payload)
@@ -648,17 +629,25 @@ static struct span take_word(struct span *text)
     return word;
 }
 
+/* A number of up to four digits; 0 if it is not one. */
+static int number_of(struct span word)
+{
+    int n = 0;
+
+    for (size_t i = 0; i < word.n; i++) {
+        if (word.p[i] < '0' || word.p[i] > '9' || word.n > 4) return 0;
+        n = n * 10 + (word.p[i] - '0');
+    }
+    return n;
+}
+
 /* "/close", "/close 4000", "/close 4000 See you." */
 static void close_command(struct span rest)
 {
     struct span word = take_word(&rest);
-    int number = word.n == 0 ? 1000 : 0;
+    int number = word.n == 0 ? 1000 : number_of(word);
 
-    for (size_t i = 0; i < word.n && i < 4; i++)
-        number =
-            number * 10 +
-            (word.p[i] >= '0' && word.p[i] <= '9' ? word.p[i] - '0' : 10000);
-    if (word.n > 4 || !ws_close_ok(number)) {
+    if (!ws_close_ok(number)) {
         show_note("that is no code for a Close: 1000, or 3000 to 4999");
     } else if (rest.n > REASON_MAX) {
         show_note("a reason has at most 123 bytes");
@@ -726,17 +715,16 @@ static void on_keys(void)
 /* In a pipe: a line of stdin is a message, as it is. */
 static void on_input_line(struct span text)
 {
-    const char *wrong = wrong_text(text);
+    const char *wrong = skipping ? "longer than MAX_MESSAGE" : wrong_text(text);
 
     line_number++;
-    if (skipping) wrong = "longer than MAX_MESSAGE";
+    skipping = false;
     if (!wrong) {
         send_frame(WS_TEXT, text);
         return;
     }
     fprintf(stderr, "stdin, line %ld: %s, not sent\n", line_number, wrong);
-    failed = true;
-    skipping = false;
+    line_refused = true;
 }
 
 /* Is a whole line there? Then it is dealt with. */
@@ -936,6 +924,7 @@ static void look_at_terminal(void)
     ssize_t n = read(screen_fd[0], news, sizeof news);
 
     set_terminal();
+    line.left = line.at; /* there may be room for more of what is before it */
     if (!prompting) return;
     if (n > 0 && memchr(news, '\n', (size_t)n)) buf_puts(&screen, "\n");
     add_prompt(&screen);
@@ -1266,5 +1255,6 @@ int main(int argc, char **argv)
     show_disconnected();
     free(host);
     free(port);
-    return clean() ? 0 : 1;
+    /* Clean is when both have said Close, whatever the codes (7.1.4). */
+    return closed && !line_refused ? 0 : 1;
 }

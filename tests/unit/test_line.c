@@ -305,6 +305,16 @@ static void scrolling(void)
          "ab",
          3);
     CHECK(strcmp(seen(&l), "-> ab|") == 0, "%s", seen(&l));
+    /* what fits is shown from its beginning: cut short, or with more room */
+    keys(&l, "cdefghij", 8);
+    seen(&l);
+    keys(&l, "\x7f\x7f\x7f\x7f\x7f", 5);
+    CHECK(strcmp(seen(&l), "-> abcde|") == 0, "%s", seen(&l));
+    keys(&l, "fghij", 5);
+    seen(&l);
+    l.columns = 20;
+    CHECK(strcmp(seen(&l), "-> abcdefghij|") == 0, "%s", seen(&l));
+    l.columns = 10;
     /* moved, cut and pasted far off, all without a look */
     keys(&l,
          "\x15"

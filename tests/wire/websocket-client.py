@@ -1044,9 +1044,18 @@ class Closing(unittest.TestCase):
                 (4999, 'é'.encode(), 'disconnected (4999: é)\n')):
             self.assertEqual(
                 self.closed_by_server(close(code, reason),
-                                      struct.pack('>H', code)),
-                (words, 1 if words else 0))
+                                      struct.pack('>H', code)), (words, 0))
         self.assertEqual(self.closed_by_server(frame(CLOSE), b''), ('', 0))
+
+    def test_another_code_in_answer_to_ours(self):
+        with Listener() as listener, Pipe(listener.url) as client:
+            client.close_input()
+            side = listener.open()
+            side.expect_close(self, 1000)
+            side.send(close(4000, b'no more'))
+            side.close()
+            self.assertEqual(client.end(), (
+                b'', listener.url + ': disconnected (4000: no more)\n', 0))
 
     def test_lost(self):
         with Listener() as listener, Pipe(listener.url) as client:
@@ -1158,7 +1167,7 @@ class Terminals(unittest.TestCase):
             side = listener.open(frame(TEXT, b'x') + close(1011))
             side.expect_close(self, 1011)
             side.close()
-            self.assertEqual(terminal.end(), 1)
+            self.assertEqual(terminal.end(), 0)
             self.assertNotRegex(terminal.raw, r'\x1b\[[0-9;]*m')
             self.assertIn('-- Disconnected -- (1011)', terminal.raw)
 
@@ -1373,7 +1382,7 @@ class Terminals(unittest.TestCase):
         for data, words, status in (
                 (close(1000, b'bye'), '(1000: bye)', 0),
                 (close(1001), '(1001)', 0),
-                (close(1008, b'policy'), '(1008: policy)', 1),
+                (close(1008, b'policy'), '(1008: policy)', 0),
                 (b'', '(1006: the server closed without a Close frame)', 1)):
             with Listener() as listener, \
                     Terminal(listener.url, columns=100) as terminal:
