@@ -40,6 +40,7 @@ enum {
     QUEUE_MAX = 1 << 24,    /* bytes that may wait for one syncer */
     RCPTS_MAX = 1000,       /* of one message; RFC 5321 asks for 100 */
     ENVELOPE_MAX = 1 << 19, /* bytes of its sender and recipients */
+    SPOOL_READ = 4096,      /* of the file where they stand, at a time */
     ERRORS_MAX = 20,        /* commands without sense, before we hang up */
     NAMES_MAX = 100,        /* users, and hosts */
     NAME_BYTES = 255,       /* of a user's or a host's name */
@@ -109,17 +110,16 @@ struct conn {
     int errors;    /* commands that made no sense */
 
     /* The message. */
-    struct buf envelope; /* "FROM\r\n", then "USER RCPT\r\n" for each */
+    struct buf envelope; /* "from FROM\n", then "USER RCPT\n" for each */
     int nrcpts;
     bool utf8;             /* MAIL said SMTPUTF8 */
-    long job;              /* the message's number */
-    int file;              /* its text goes there; -1: nowhere */
+    int64_t job;           /* the message's number */
+    int file;              /* its spool file; -1: none */
     int64_t size;          /* bytes of text so far */
     int failure;           /* what the dot will be answered, if not 250 */
     struct smtp_text text; /* where in the text we are */
-    struct conn *syncer;   /* who has it, while SYNCING */
 
-    int pending; /* of a SYNCER: messages it has not answered yet */
+    struct buf jobs; /* of a SYNCER: the numbers that it has not answered */
 };
 
 /* The busy ones stand first: conns[0 .. nbusy - 1]. See run(). */
@@ -155,84 +155,78 @@ static int find_user(struct span name)
     return -1;
 }
 
-/* ---- letters: the files in mail/ ----------------------------------------- */
+/* ---- durability: from the first byte of a message to its 250 --------------
+ */
 
-/* A message becomes one letter for each recipient. It is written under a
- * temporary name, synced, and only then linked to the name that readers of
- * mail/ see. link() never replaces a file, as rename() would. */
+/* A 250 is a promise: every recipient has a letter, whole and once, and has it
+ * still when the power fails now. Until then nobody has one. A message takes
+ * these steps, JOB being its number:
+ *
+ *     mail/.smtp-JOB         0. the server writes the envelope, and the text as
+ *                               it comes in: the spool file
+ *     mail/USER/.smtp-JOB-N  1. every letter is written, and fsync()ed
+ *     mail/USER/FROM-MS      2. when all are, each gets its name by link(),
+ *                               which never replaces a file, as rename() would
+ *                            3. the folders are fsync()ed: the names stay
+ *                            4. the names with a dot go, the spool file last
+ *                            5. 250
+ *
+ * Who fails on the way takes everything back and answers 451 or 452. Who is
+ * killed can not; so, at the start, a spool file tells what was under way, and
+ * is settled: a letter that has only its first name has not passed step 2, and
+ * then nobody was promised anything, and all letters of that message go. */
 
-static char run_name[48]; /* of this run of the program, in temporary names */
+#define TEMPORARY ".smtp-" /* so begin the names that nobody shall see */
 
-/* "FROM\r\nUSER RCPT\r\nUSER RCPT\r\n" */
-static bool next_line(struct span *rest, struct span *line)
+struct job {
+    int64_t number;
+    int spool;       /* the spool file; what comes next there is the text */
+    struct buf head; /* its front: the envelope, and perhaps more */
+    off_t text;      /* where the text begins */
+    int status;      /* 250, 451 or 452 */
+};
+
+struct letter {
+    struct span from, user, rcpt;
+    char path[PATH_SIZE]; /* mail/USER/.smtp-JOB-N */
+};
+
+/* Takes a line, "USER RCPT\n", off the front of an envelope. The first line is
+ * "from FROM\n", and the last is empty. */
+static bool next_line(struct span *rest, struct span *word,
+                      struct span *address)
 {
-    for (size_t i = 0; i + 1 < rest->n; i++) {
-        if (rest->p[i] != '\r' || rest->p[i + 1] != '\n') continue;
-        *line = (struct span){rest->p, i};
-        *rest = (struct span){rest->p + i + 2, rest->n - i - 2};
-        return true;
-    }
-    return false;
-}
+    const char *end = rest->n > 0 ? memchr(rest->p, '\n', rest->n) : NULL;
 
-static bool next_rcpt(struct span *rest, struct span *user, struct span *rcpt)
-{
-    struct span line;
-
-    if (!next_line(rest, &line) || line.n == 0) return false;
-    size_t n = (size_t)((const char *)memchr(line.p, ' ', line.n) - line.p);
-    *user = (struct span){line.p, n};
-    *rcpt = (struct span){line.p + n + 1, line.n - n - 1};
+    if (!end || end == rest->p) return false;
+    size_t n = (size_t)(end - rest->p), blank = 0;
+    while (rest->p[blank] != ' ') blank++;
+    *word = (struct span){rest->p, blank};
+    *address = (struct span){rest->p + blank + 1, n - blank - 1};
+    *rest = (struct span){end + 1, rest->n - n - 1};
     return true;
 }
 
-/* The temporary name of letter I of a message. */
-static void temporary_name(char path[PATH_SIZE], struct span user, long job,
-                           int i)
+static bool is_temporary(const char *name)
 {
-    snprintf(path, PATH_SIZE, "mail/%.*s/.smtp-%s-%ld-%d", (int)user.n, user.p,
-             run_name, job, i);
+    return strncmp(name, TEMPORARY, strlen(TEMPORARY)) == 0;
 }
 
-/* FROM-MILLISECONDS; the sender as far as it is safe in a file's name. */
-static void final_name(char path[PATH_SIZE], struct span user, struct span from,
-                       int64_t ms)
+static void spool_path(char path[PATH_SIZE], int64_t job)
 {
-    char safe[FROM_MAX + 1];
-    size_t n = from.n < FROM_MAX ? from.n : FROM_MAX;
-
-    while (n > 0 && n < from.n && ((unsigned char)from.p[n] & 0xc0) == 0x80)
-        n--; /* not in the middle of a character */
-    for (size_t i = 0; i < n; i++) {
-        bool unsafe = from.p[i] == '/' || from.p[i] == '\\' ||
-                      (i == 0 && (from.p[i] == '.' || from.p[i] == '-'));
-        safe[i] = unsafe ? '_' : from.p[i];
-    }
-    if (n == 0) safe[n++] = '_'; /* the null sender */
-    snprintf(path, PATH_SIZE, "mail/%.*s/%.*s-%lld", (int)user.n, user.p,
-             (int)n, safe, (long long)ms);
+    snprintf(path, PATH_SIZE, "mail/" TEMPORARY "%lld", (long long)job);
 }
 
-static int64_t wall_ms(void)
+/* For the operator: which folder, and what is wrong with it. Returns 452 for
+ * what may pass when there is more room, 451 for the rest. */
+static int report(const char *path)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
+    bool full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG ||
+                errno == EMFILE || errno == ENFILE;
 
-/* 452 for what may pass when there is more room, 451 for the rest. */
-static int status_of(int error)
-{
-    bool full = error == ENOSPC || error == EDQUOT || error == EFBIG ||
-                error == EMFILE || error == ENFILE;
+    fprintf(stderr, "%.*s: %s\n", (int)(strrchr(path, '/') - path), path,
+            strerror(errno));
     return full ? 452 : 451;
-}
-
-/* For the operator: which mailbox, and what is wrong with it. */
-static int report(struct span user, int error)
-{
-    fprintf(stderr, "mail/%.*s: %s\n", (int)user.n, user.p, strerror(error));
-    return status_of(error);
 }
 
 static bool write_all(int fd, const char *p, size_t n)
@@ -247,220 +241,220 @@ static bool write_all(int fd, const char *p, size_t n)
     return true;
 }
 
-/* What stands before the text. Returns its length. */
-static size_t letter_head(char head[2 * SMTP_LINE_MAX], struct span from,
-                          struct span rcpt)
+/* close(), for one that has to report another error. */
+static bool close_after(int fd, bool ok)
 {
-    int n = snprintf(head, 2 * SMTP_LINE_MAX, "From: %.*s \nTo: %.*s \n\n",
-                     (int)from.n, from.p, (int)rcpt.n, rcpt.p);
-    return (size_t)n;
-}
-
-/* A new letter with its head; -1 and errno if it cannot be. O_EXCL: a file
- * that is there already may be a link to a letter that was delivered. */
-static int create_letter(const char *path, struct span from, struct span rcpt)
-{
-    char head[2 * SMTP_LINE_MAX];
-    size_t n = letter_head(head, from, rcpt);
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-
-    if (fd == -1 || write_all(fd, head, n)) return fd;
     int saved = errno;
-    close(fd);
-    unlink(path);
+
+    if (fd != -1) close(fd);
     errno = saved;
-    return -1;
+    return ok;
 }
 
-/* ---- syncers: they put letters on the disk ------------------------------- */
+/* Reads the envelope from the spool file. */
+static bool open_job(struct job *j)
+{
+    char path[PATH_SIZE];
+    struct span rest, word, address;
+    ssize_t n;
+
+    j->status = 250;
+    j->head = (struct buf){.max = ENVELOPE_MAX + READ_SIZE};
+    spool_path(path, j->number);
+    j->spool = open(path, O_RDONLY | O_NOFOLLOW);
+    do {
+        char *room = buf_room(&j->head, SPOOL_READ);
+        n = room ? read(j->spool, room, SPOOL_READ) : -1;
+        if (n > 0) j->head.end += (size_t)n;
+        rest = buf_span(&j->head);
+        while (next_line(&rest, &word, &address)) continue;
+    } while (n > 0 && (rest.n == 0 || rest.p[0] != '\n'));
+    j->text = (off_t)(buf_len(&j->head) - rest.n) + 1;
+    if (n <= 0) j->status = report(path);
+    return n > 0;
+}
+
+/* Does something to every letter, until it cannot be done. */
+static bool each_letter(struct job *j,
+                        bool (*act)(struct job *j, const struct letter *l))
+{
+    struct letter l;
+    struct span rest = buf_span(&j->head), word;
+
+    next_line(&rest, &word, &l.from);
+    for (int i = 0; next_line(&rest, &l.user, &l.rcpt); i++) {
+        snprintf(l.path, sizeof l.path, "mail/%.*s/" TEMPORARY "%lld-%d",
+                 (int)l.user.n, l.user.p, (long long)j->number, i);
+        if (!act(j, &l)) return false;
+    }
+    return true;
+}
+
+/* Step 1. */
+static bool write_letter(struct job *j, const struct letter *l)
+{
+    char data[READ_SIZE];
+    int fd = open(l->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+    ssize_t n = snprintf(data, sizeof data, "From: %.*s \nTo: %.*s \n\n",
+                         (int)l->from.n, l->from.p, (int)l->rcpt.n, l->rcpt.p);
+    bool ok = fd != -1 && lseek(j->spool, j->text, SEEK_SET) != -1;
+
+    for (; ok && n > 0; n = read(j->spool, data, sizeof data))
+        ok = write_all(fd, data, (size_t)n);
+    ok = close_after(fd, ok && n == 0 && fsync(fd) == 0);
+    if (!ok) j->status = report(l->path);
+    return ok;
+}
+
+static int64_t wall_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* FROM-MILLISECONDS; the sender as far as it is safe in a file's name. */
+static void final_path(char path[PATH_SIZE], const struct letter *l, int64_t ms)
+{
+    char safe[FROM_MAX + 1];
+    size_t n = l->from.n < FROM_MAX ? l->from.n : FROM_MAX;
+
+    while (n > 0 && n < l->from.n && (l->from.p[n] & 0xc0) == 0x80)
+        n--; /* not in the middle of a character */
+    for (size_t i = 0; i < n; i++) {
+        char byte = l->from.p[i];
+        bool unsafe = strchr(i == 0 ? "/\\.-" : "/\\", byte) != NULL;
+        safe[i] = unsafe ? '_' : byte;
+    }
+    if (n == 0) safe[n++] = '_'; /* the null sender */
+    snprintf(path, PATH_SIZE, "mail/%.*s/%.*s-%lld", (int)l->user.n, l->user.p,
+             (int)n, safe, (long long)ms);
+}
+
+/* Step 2: the first millisecond that is free. */
+static bool link_letter(struct job *j, const struct letter *l)
+{
+    char path[PATH_SIZE];
+    int64_t ms = wall_ms();
+    int done;
+
+    do {
+        final_path(path, l, ms++);
+        done = link(l->path, path);
+    } while (done == -1 && errno == EEXIST);
+    if (done == -1) j->status = report(l->path);
+    return done == 0;
+}
+
+static bool sync_folder(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY);
+    return close_after(fd, fd != -1 && fsync(fd) == 0);
+}
+
+/* Of each mailbox, in this batch: 0, or what fsync() said; -1: not called. */
+static int synced[NAMES_MAX];
+
+/* Step 3. */
+static bool sync_mailbox(struct job *j, const struct letter *l)
+{
+    char path[PATH_SIZE];
+    int *error = &synced[find_user(l->user)];
+
+    snprintf(path, sizeof path, "mail/%.*s/", (int)l->user.n, l->user.p);
+    if (*error == -1) *error = sync_folder(path) ? 0 : errno;
+    errno = *error;
+    if (errno) j->status = report(path);
+    return errno == 0;
+}
+
+/* Takes back step 2. */
+static bool unlink_final(struct job *j, const struct letter *l)
+{
+    char path[PATH_SIZE];
+    struct stat letter, other;
+    struct dirent *entry;
+
+    (void)j;
+    if (lstat(l->path, &letter) == -1 || letter.st_nlink == 1) return true;
+    snprintf(path, sizeof path, "mail/%.*s", (int)l->user.n, l->user.p);
+    DIR *dir = opendir(path);
+    while (dir && (entry = readdir(dir)) != NULL) {
+        snprintf(path, sizeof path, "mail/%.*s/%s", (int)l->user.n, l->user.p,
+                 entry->d_name);
+        if (!is_temporary(entry->d_name) && lstat(path, &other) == 0 &&
+            other.st_ino == letter.st_ino)
+            unlink(path);
+    }
+    if (dir) closedir(dir);
+    return true;
+}
+
+static bool unlink_temporary(struct job *j, const struct letter *l)
+{
+    (void)j;
+    unlink(l->path);
+    return true;
+}
+
+/* Step 4; or all is taken back, last first. */
+static void close_job(struct job *j)
+{
+    char path[PATH_SIZE];
+
+    if (j->status != 250) each_letter(j, unlink_final);
+    each_letter(j, unlink_temporary);
+    spool_path(path, j->number);
+    unlink(path);
+    close_after(j->spool, true);
+    buf_free(&j->head);
+}
+
+/* Some messages at once: each mailbox is synced once for all of them. */
+static void deliver(struct job *jobs, int n)
+{
+    for (int i = 0; i < NAMES_MAX; i++) synced[i] = -1;
+    for (int i = 0; i < n; i++) {
+        struct job *j = &jobs[i];
+        if (open_job(j)) each_letter(j, write_letter);
+        if (j->status == 250) each_letter(j, link_letter);
+    }
+    for (int i = 0; i < n; i++)
+        if (jobs[i].status == 250) each_letter(&jobs[i], sync_mailbox);
+    for (int i = 0; i < n; i++) close_job(&jobs[i]);
+}
+
+/* Not linked, though it could be. One that has gone had come to step 4. */
+static bool is_linked(struct job *j, const struct letter *l)
+{
+    struct stat letter;
+
+    if (lstat(l->path, &letter) == 0 && letter.st_nlink == 1) j->status = 451;
+    return j->status == 250;
+}
+
+/* Whoever was to deliver this has been killed on the way. */
+static void settle(int64_t number)
+{
+    struct job j = {.number = number};
+
+    if (open_job(&j)) each_letter(&j, is_linked);
+    close_job(&j);
+}
+
+/* ---- syncers: processes that wait for the disk ----------------------------
+ */
 
 /* fsync() may take as long as it likes, and poll() knows nothing of it. So it
  * is called by helper processes, each at the other end of a socket that stands
  * among the connections: to run() a syncer is one more peer that takes some
- * time to answer. Eight of them wait for the disk together, and a disk writes
- * what is waited for together at one go.
- *
- * A syncer is sent the envelope of each message whose text has arrived,
- *
- *     S: 17 me@me.com                 number and sender
- *     S: you you@example.com          mailbox and recipient, for each
- *     S:
- *     C: 17 250                       all its letters are on the disk
- *
- * and answers when it is safe, or else undone for all its recipients. */
+ * time to answer. It is told the numbers of jobs, a line each, and answers in
+ * their order, "250". Eight of them wait for the disk together, and what is
+ * waited for together a disk writes at one go. */
 
-struct job {
-    long number;
-    struct span from, rcpts;
-    int status;            /* 250, 451 or 452 */
-    int nlinked;           /* so many letters have their final names */
-    int64_t ms[RCPTS_MAX]; /* these */
-};
-
-/* Takes the first whole envelope off the front. */
-static bool next_job(struct span *rest, struct job *j)
-{
-    struct span all = *rest, first, line;
-
-    if (!next_line(&all, &first)) return false;
-    j->rcpts = all;
-    do {
-        if (!next_line(&all, &line)) return false;
-    } while (line.n > 0);
-    j->rcpts.n = (size_t)(line.p - j->rcpts.p);
-
-    char *end; /* at the blank behind the number: strtol() goes no further */
-    j->number = strtol(first.p, &end, 10);
-    size_t n = (size_t)(end - first.p) + 1;
-    j->from = (struct span){first.p + n, first.n - n};
-    j->nlinked = 0;
-    *rest = all;
-    return true;
-}
-
-/* Copies the text, which follows a head of SKIP bytes, from file to file. */
-static bool copy_text(const char *from, size_t skip, int to)
-{
-    char data[16 * 1024];
-    ssize_t n = -1;
-    int fd = open(from, O_RDONLY | O_NOFOLLOW);
-
-    if (fd != -1 && lseek(fd, (off_t)skip, SEEK_SET) != -1) do {
-            n = read(fd, data, sizeof data);
-        } while (n > 0 && write_all(to, data, (size_t)n));
-    int saved = errno;
-    if (fd != -1) close(fd);
-    errno = saved;
-    return n == 0;
-}
-
-/* Opens letter I. The first has been written as the message came; the others
- * are copies with a head of their own. */
-static int open_letter(const struct job *j, int i, struct span user,
-                       struct span rcpt)
-{
-    char path[PATH_SIZE], first[PATH_SIZE], head[2 * SMTP_LINE_MAX];
-    struct span rest = j->rcpts, first_user, first_rcpt;
-
-    temporary_name(path, user, j->number, i);
-    if (i == 0) return open(path, O_WRONLY | O_NOFOLLOW);
-    next_rcpt(&rest, &first_user, &first_rcpt);
-    temporary_name(first, first_user, j->number, 0);
-
-    int fd = create_letter(path, j->from, rcpt);
-    size_t skip = letter_head(head, j->from, first_rcpt);
-    if (fd == -1 || copy_text(first, skip, fd)) return fd;
-    int saved = errno;
-    close(fd);
-    errno = saved;
-    return -1;
-}
-
-static bool sync_letter(const struct job *j, int i, struct span user,
-                        struct span rcpt)
-{
-    int fd = open_letter(j, i, user, rcpt);
-    bool ok = fd != -1 && fsync(fd) == 0;
-    int saved = errno;
-
-    if (fd != -1) close(fd);
-    errno = saved;
-    return ok;
-}
-
-/* Gives letter I its final name: the first millisecond that is free. */
-static bool link_letter(struct job *j, int i, struct span user)
-{
-    char temporary[PATH_SIZE], path[PATH_SIZE];
-    int64_t ms = wall_ms();
-    int done;
-
-    temporary_name(temporary, user, j->number, i);
-    do {
-        j->ms[i] = ms++;
-        final_name(path, user, j->from, j->ms[i]);
-        done = link(temporary, path);
-    } while (done == -1 && errno == EEXIST);
-    if (done == 0) j->nlinked = i + 1;
-    return done == 0;
-}
-
-/* All letters are synced before the first is linked. */
-static int save(struct job *j)
-{
-    struct span rest = j->rcpts, user, rcpt;
-
-    for (int i = 0; next_rcpt(&rest, &user, &rcpt); i++)
-        if (!sync_letter(j, i, user, rcpt)) return report(user, errno);
-    rest = j->rcpts;
-    for (int i = 0; next_rcpt(&rest, &user, &rcpt); i++)
-        if (!link_letter(j, i, user)) return report(user, errno);
-    return 250;
-}
-
-/* A file's name is safe when its folder is synced. */
-static bool sync_folder(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY);
-    bool ok = fd != -1 && fsync(fd) == 0;
-    int saved = errno;
-
-    if (fd != -1) close(fd);
-    errno = saved;
-    return ok;
-}
-
-/* Syncs the mailboxes of a message; SYNCED says what came of those that have
- * been synced already. */
-static int sync_mailboxes(const struct job *j, int synced[NAMES_MAX])
-{
-    struct span rest = j->rcpts, user, rcpt;
-    char path[PATH_SIZE];
-    int status = 250;
-
-    while (next_rcpt(&rest, &user, &rcpt)) {
-        int i = find_user(user);
-        snprintf(path, sizeof path, "mail/%.*s", (int)user.n, user.p);
-        if (synced[i] == 0)
-            synced[i] = sync_folder(path) ? 250 : report(user, errno);
-        if (synced[i] != 250) status = synced[i];
-    }
-    return status;
-}
-
-/* Removes the temporary names; the final ones too if it has failed. */
-static void tidy(const struct job *j)
-{
-    struct span rest = j->rcpts, user, rcpt;
-    char path[PATH_SIZE];
-
-    for (int i = 0; next_rcpt(&rest, &user, &rcpt); i++) {
-        if (j->status != 250 && i < j->nlinked) {
-            final_name(path, user, j->from, j->ms[i]);
-            unlink(path);
-        }
-    }
-    rest = j->rcpts;
-    for (int i = 0; next_rcpt(&rest, &user, &rcpt); i++) {
-        temporary_name(path, user, j->number, i);
-        unlink(path);
-    }
-}
-
-/* Delivers some messages, and syncs each mailbox once for all of them. */
-static void deliver(struct job *jobs, int n)
-{
-    int synced[NAMES_MAX] = {0};
-
-    for (int i = 0; i < n; i++) jobs[i].status = save(&jobs[i]);
-    for (int i = 0; i < n; i++)
-        if (jobs[i].status == 250)
-            jobs[i].status = sync_mailboxes(&jobs[i], synced);
-    for (int i = 0; i < n; i++) tidy(&jobs[i]);
-}
-
-static struct conn *syncers[SYNCERS_MAX]; /* NULL: not running */
-static int nsyncers;                      /* how many are */
+static struct conn *syncers[SYNCERS_MAX];
+static int nsyncers;
+static int64_t last_job;   /* its number */
 static int syncer_fd = -1; /* conn_open() is given this one, no client's */
 static int lock_fd = -1;   /* mail/.lock */
 
@@ -477,26 +471,24 @@ static bool lock_mail(short type, off_t at, int command)
     return lock_fd != -1 && fcntl(lock_fd, command, &lock) == 0;
 }
 
-/* Delivers the first messages of those that wait in IN, and adds the answers
- * to OUT. Returns how many. */
-static int deliver_some(struct buf *in, struct buf *out)
+/* Takes a number off the front. */
+static bool next_number(struct buf *lines, int64_t *number)
 {
-    static struct job jobs[BATCH_MAX];
-    struct span rest = buf_span(in);
-    int n = 0;
+    struct span in = buf_span(lines);
+    const char *end = in.n > 0 ? memchr(in.p, '\n', in.n) : NULL;
 
-    while (n < BATCH_MAX && next_job(&rest, &jobs[n])) n++;
-    deliver(jobs, n);
-    for (int i = 0; i < n; i++)
-        buf_addf(out, "%ld %d\r\n", jobs[i].number, jobs[i].status);
-    buf_drop(in, buf_len(in) - rest.n);
-    return n;
+    if (!end) return false;
+    *number = strtoll(in.p, NULL, 10);
+    buf_drop(lines, (size_t)(end - in.p) + 1);
+    return true;
 }
 
 /* All that a syncer does. It ends when the server has. */
 static void syncer_main(int fd)
 {
-    struct buf in = {.max = QUEUE_MAX + READ_SIZE}, out = {.max = OUT_MAX};
+    static struct job jobs[BATCH_MAX];
+    struct buf in = {.max = QUEUE_MAX}, out = {.max = OUT_MAX};
+    ssize_t n = 1;
 
     signal(SIGINT, SIG_IGN); /* ^C is for the server, which closes our socket */
     signal(SIGTERM, SIG_IGN);
@@ -505,17 +497,23 @@ static void syncer_main(int fd)
     lock_fd = -1;
     lock_mail(F_RDLCK, 1, F_SETLKW);
 
-    for (;;) {
-        char *room = buf_room(&in, READ_SIZE);
-        ssize_t n = room ? read(fd, room, READ_SIZE) : 0;
-        if (n == -1 && errno == EINTR) continue;
-        if (n <= 0) _exit(0);
-        in.end += (size_t)n;
-        while (deliver_some(&in, &out) > 0) {
+    while (n > 0) {
+        char *room = buf_room(&in, SPOOL_READ);
+        n = room ? read(fd, room, SPOOL_READ) : 0;
+        if (n > 0) in.end += (size_t)n;
+        int count;
+        do {
+            count = 0;
+            while (count < BATCH_MAX && next_number(&in, &jobs[count].number))
+                count++;
+            deliver(jobs, count);
+            for (int i = 0; i < count; i++)
+                buf_addf(&out, "%d\n", jobs[i].status);
             if (!write_all(fd, buf_at(&out), buf_len(&out))) _exit(0);
             buf_drop(&out, buf_len(&out));
-        }
+        } while (count > 0);
     }
+    _exit(0);
 }
 
 /* ---- the recipe --------------------------------------------------------- */
@@ -628,7 +626,8 @@ static void mail(struct conn *c, struct span args)
     } else if (from.utf8 && !c->utf8) {
         reply(c, 553, "5.6.7", "SMTPUTF8 is needed");
     } else {
-        buf_addf(&c->envelope, "%.*s\r\n", (int)from.address.n, from.address.p);
+        buf_addf(&c->envelope, "from %.*s\n", (int)from.address.n,
+                 from.address.p);
         reply_added(c, "2.1.0");
     }
 }
@@ -673,10 +672,10 @@ static int find_mailbox(const struct smtp_path *path, int *code)
 /* Whether that is a recipient already; the case of a domain does not count. */
 static bool has_rcpt(const struct conn *c, int user, struct span address)
 {
-    struct span rest = buf_span(&c->envelope), line, name, rcpt;
+    struct span rest = buf_span(&c->envelope), name, rcpt;
 
-    if (!next_line(&rest, &line)) return false; /* the sender's */
-    while (next_rcpt(&rest, &name, &rcpt))
+    next_line(&rest, &name, &rcpt); /* the sender */
+    while (next_line(&rest, &name, &rcpt))
         if (find_user(name) == user && span_same_nocase(rcpt, address))
             return true;
     return false;
@@ -704,7 +703,7 @@ static void rcpt(struct conn *c, struct span args)
         reply(c, 452, "4.5.3", "Too many recipients");
     } else {
         struct span name = users.list[user];
-        buf_addf(&c->envelope, "%.*s %.*s\r\n", (int)name.n, name.p,
+        buf_addf(&c->envelope, "%.*s %.*s\n", (int)name.n, name.p,
                  (int)to.address.n, to.address.p);
         c->nrcpts++;
         reply_added(c, "2.1.5");
@@ -722,21 +721,29 @@ static void reply_failure(struct conn *c, int code)
         reply(c, 451, "4.3.0", "cannot store it, try again later");
 }
 
-/* The text goes to the first letter as it arrives; syncers make the others. */
+/* Closes the spool file, and removes it. */
+static void drop_spool(struct conn *c)
+{
+    char path[PATH_SIZE];
+
+    close_after(c->file, true);
+    c->file = -1;
+    spool_path(path, c->job);
+    unlink(path);
+}
+
 static void data(struct conn *c, struct span none)
 {
-    static long njobs;
     char path[PATH_SIZE];
-    struct span rest = buf_span(&c->envelope), from, user, first;
 
     (void)none;
-    next_line(&rest, &from);
-    next_rcpt(&rest, &user, &first);
-    c->job = ++njobs;
-    temporary_name(path, user, c->job, 0);
-    c->file = create_letter(path, from, first);
-    if (c->file == -1) {
-        reply_failure(c, report(user, errno));
+    spool_path(path, c->job = ++last_job);
+    c->file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+    if (c->file == -1 ||
+        !write_all(c->file, buf_at(&c->envelope), buf_len(&c->envelope)) ||
+        !write_all(c->file, "\n", 1)) {
+        reply_failure(c, report(path));
+        if (c->file != -1) drop_spool(c);
         forget_message(c);
         return;
     }
@@ -851,94 +858,57 @@ static struct conn *least_busy(void)
 {
     struct conn *best = NULL;
 
-    for (int i = 0; i < SYNCERS_MAX; i++)
-        if (syncers[i] && syncers[i]->state == SYNCER &&
-            (!best || syncers[i]->pending < best->pending))
+    for (int i = 0; i < nsyncers; i++)
+        if (syncers[i]->state == SYNCER &&
+            (!best || buf_len(&syncers[i]->jobs) < buf_len(&best->jobs)))
             best = syncers[i];
     return best;
 }
 
-/* Closes the text, and removes it. */
-static void drop_text(struct conn *c)
-{
-    char path[PATH_SIZE];
-    struct span rest = buf_span(&c->envelope), from, user, first;
-
-    close(c->file);
-    c->file = -1;
-    next_line(&rest, &from);
-    next_rcpt(&rest, &user, &first);
-    temporary_name(path, user, c->job, 0);
-    unlink(path);
-}
-
 static void fail(struct conn *c, int code)
 {
-    drop_text(c);
+    drop_spool(c);
     c->failure = code;
 }
 
 static void save_text(struct conn *c, struct span text)
 {
+    char path[PATH_SIZE];
+
     if (c->failure) return; /* it is thrown away, up to the dot */
     c->size += (int64_t)text.n;
+    spool_path(path, c->job);
     if (c->size > max_size)
         fail(c, 552);
     else if (!write_all(c->file, text.p, text.n))
-        fail(c, status_of(errno));
+        fail(c, report(path));
 }
 
-/* Without a syncer the server has to wait for the disk itself. */
-static int deliver_now(struct span envelope)
-{
-    static struct job job;
-
-    next_job(&envelope, &job);
-    deliver(&job, 1);
-    return job.status;
-}
-
-/* All the text is here. */
+/* All the text is here. Without a syncer the server itself waits for the disk,
+ * and all clients with it. */
 static void hand_over(struct conn *c)
 {
     struct conn *syncer = least_busy();
-    struct buf envelope = {.max = ENVELOPE_MAX + SMTP_LINE_MAX};
+    struct job here = {.number = c->job};
 
-    buf_addf(&envelope, "%ld ", c->job);
-    buf_add(&envelope, buf_at(&c->envelope), buf_len(&c->envelope));
-    buf_puts(&envelope, "\r\n");
-    if (envelope.failed ||
-        (syncer && buf_len(&syncer->out) > QUEUE_MAX - buf_len(&envelope))) {
-        buf_free(&envelope);
-        drop_text(c);
-        finish(c, 451);
-        return;
-    }
-    close(c->file); /* what goes wrong here, fsync() will tell */
+    close(c->file); /* what was written is checked when it is read */
     c->file = -1;
     if (syncer) {
-        buf_add(&syncer->out, buf_at(&envelope), buf_len(&envelope));
-        syncer->pending++;
-        c->syncer = syncer;
+        buf_addf(&syncer->out, "%lld\n", (long long)c->job);
+        buf_addf(&syncer->jobs, "%lld\n", (long long)c->job);
         conn_enter(c, SYNCING, SYNC_MS);
     } else {
-        finish(c, deliver_now(buf_span(&envelope)));
+        deliver(&here, 1);
+        finish(c, here.status);
     }
-    buf_free(&envelope);
 }
 
-/* A line from a syncer, "17 250". The client may have left meanwhile. */
-static void take_answer(struct conn *syncer, struct span line)
+/* A syncer's answer. The client may have left meanwhile. */
+static void finish_job(int64_t job, int status)
 {
-    char *end;
-    long job = strtol(line.p, &end, 10);
-    int status = (int)strtol(end, NULL, 10);
-
-    syncer->pending--;
     for (int i = 0; i < nconns; i++) {
-        struct conn *c = conns[i];
-        if (c->state != SYNCING || c->job != job) continue;
-        finish(c, status);
+        if (conns[i]->state != SYNCING || conns[i]->job != job) continue;
+        finish(conns[i], status);
         return;
     }
 }
@@ -983,88 +953,31 @@ static void make_folder(const char *path, const char *parent)
     if (!sync_folder(parent)) die(parent);
 }
 
-/* The next temporary file (or not) in a mailbox: its path and lstat(). */
-static bool next_file(DIR *dir, int user, bool temporary, char path[PATH_SIZE],
-                      struct stat *info)
+static DIR *open_folder(const char *path)
 {
-    struct span name = users.list[user];
-    struct dirent *entry;
-
-    while ((entry = readdir(dir)) != NULL) {
-        if ((strncmp(entry->d_name, ".smtp-", 6) == 0) != temporary) continue;
-        snprintf(path, PATH_SIZE, "mail/%.*s/%s", (int)name.n, name.p,
-                 entry->d_name);
-        if (lstat(path, info) == 0 && S_ISREG(info->st_mode)) return true;
-    }
-    return false;
-}
-
-static DIR *open_mailbox(int user)
-{
-    char path[PATH_SIZE];
-
-    snprintf(path, sizeof path, "mail/%.*s", (int)users.list[user].n,
-             users.list[user].p);
     DIR *dir = opendir(path);
     if (!dir) die(path);
     return dir;
 }
 
-/* Removes the final name of the letter with this number on the disk. */
-static void unlink_final(int user, ino_t number)
+static const char *next_temporary(DIR *dir)
 {
-    char path[PATH_SIZE];
-    struct stat info;
-    DIR *dir = open_mailbox(user);
+    struct dirent *entry;
 
-    while (next_file(dir, user, false, path, &info))
-        if (info.st_ino == number) unlink(path);
-    closedir(dir);
+    while ((entry = readdir(dir)) != NULL)
+        if (is_temporary(entry->d_name)) return entry->d_name;
+    return NULL;
 }
 
-/* ".../.smtp-RUN-JOB-LETTER": are these of one message? */
-static bool same_message(const char *path, const char *other)
-{
-    const char *a = strrchr(path, '/'), *b = strrchr(other, '/');
-    size_t n = (size_t)(strrchr(a, '-') - a) + 1;
-
-    return strncmp(a, b, n) == 0;
-}
-
-/* No letter of this message may stay under its final name. */
-static void undo(const char *message)
-{
-    char path[PATH_SIZE];
-    struct stat info;
-
-    for (int user = 0; user < users.n; user++) {
-        DIR *dir = open_mailbox(user);
-        while (next_file(dir, user, true, path, &info))
-            if (info.st_nlink > 1 && same_message(path, message))
-                unlink_final(user, info.st_ino);
-        closedir(dir);
-    }
-}
-
-/* What a crash has left: temporary names. Before a message is acknowledged all
- * its letters have both names; so where one letter has no other name, nobody
- * was promised anything, and none of them stays. */
+/* What a crash has left: spool files, and with them letters. */
 static void clear_left_overs(void)
 {
-    char path[PATH_SIZE];
-    struct stat info;
+    const char *name;
+    DIR *dir = open_folder("mail");
 
-    for (int pass = 0; pass < 2; pass++) {
-        for (int user = 0; user < users.n; user++) {
-            DIR *dir = open_mailbox(user);
-            while (next_file(dir, user, true, path, &info))
-                if (pass == 1)
-                    unlink(path);
-                else if (info.st_nlink == 1)
-                    undo(path);
-            closedir(dir);
-        }
-    }
+    while ((name = next_temporary(dir)) != NULL)
+        settle(strtoll(name + strlen(TEMPORARY), NULL, 10));
+    closedir(dir);
 }
 
 /* Makes mail/ and the mailboxes, and clears them, unless another server is at
@@ -1085,8 +998,7 @@ static void open_mail(void)
         lock_mail(F_UNLCK, 1, F_SETLK);
     }
     if (!lock_mail(F_RDLCK, 0, F_SETLK)) die("mail/.lock");
-    snprintf(run_name, sizeof run_name, "%lld-%ld", (long long)wall_ms(),
-             (long)getpid());
+    last_job = wall_ms() * 1000; /* no other server has such numbers */
 }
 
 /* ---- the connection's life: these differ from server to server ----------- */
@@ -1112,25 +1024,30 @@ static void start_syncer(void)
 }
 
 /* A syncer takes a place among the connections, but no client's. */
-static void count_syncers(int change)
-{
-    static int clients = -1; /* MAX_CONNS, as it was set */
-
-    if (clients == -1) clients = max_conns - OWN_CONNS;
-    nsyncers += change;
-    max_conns = clients + nsyncers;
-}
-
 static void syncer_started(struct conn *c)
 {
+    syncers[nsyncers++] = c;
+    max_conns++;
+    c->own = true;
+    c->out.max = c->jobs.max = QUEUE_MAX;
+    conn_enter(c, SYNCER, INT_MAX);
+}
+
+/* A syncer that is killed may have stored a message and not said so; then the
+ * client will send it twice, which is better than never: RFC 1047. */
+static void syncer_stopped(struct conn *c)
+{
+    int64_t job;
     int i = 0;
 
-    while (syncers[i]) i++;
-    syncers[i] = c;
-    count_syncers(+1);
-    c->own = true;
-    c->out.max = QUEUE_MAX;
-    conn_enter(c, SYNCER, INT_MAX);
+    while (next_number(&c->jobs, &job)) {
+        settle(job);
+        finish_job(job, 451);
+    }
+    buf_free(&c->jobs);
+    while (syncers[i] != c) i++;
+    syncers[i] = syncers[--nsyncers];
+    max_conns--;
 }
 
 /* There are as many syncers as sessions, up to max_syncers. */
@@ -1147,23 +1064,10 @@ static void conn_start(struct conn *c)
     conn_enter(c, IDLE, idle_ms);
 }
 
-/* A syncer that ends owes us answers. Perhaps it has delivered a message and
- * not said so; then the client will send it twice, which is better than
- * never: RFC 1047. */
-static void syncer_stopped(int i)
-{
-    for (int j = 0; j < nconns; j++)
-        if (conns[j]->state == SYNCING && conns[j]->syncer == syncers[i])
-            finish(conns[j], 451);
-    syncers[i] = NULL;
-    count_syncers(-1);
-}
-
 static void conn_stop(struct conn *c)
 {
-    for (int i = 0; i < SYNCERS_MAX; i++)
-        if (syncers[i] == c) syncer_stopped(i);
-    if (c->file != -1) drop_text(c);
+    if (c->own) syncer_stopped(c);
+    if (c->file != -1) drop_spool(c);
     buf_free(&c->envelope);
 }
 
@@ -1177,7 +1081,7 @@ static bool conn_reading(const struct conn *c)
 /* The last word to a client: RFC 5321, 3.8. */
 static void hang_up(struct conn *c, const char *detail, const char *why)
 {
-    if (c->file != -1) drop_text(c);
+    if (c->file != -1) drop_spool(c);
     reply(c, 421, detail, why);
     conn_enter(c, REPLY, SEND_MS);
 }
@@ -1229,24 +1133,19 @@ static size_t read_data(struct conn *c)
     return used;
 }
 
-static size_t read_answer(struct conn *c)
-{
-    struct span rest = buf_span(&c->in), line;
-
-    if (!next_line(&rest, &line)) return 0;
-    take_answer(c, line);
-    return line.n + 2;
-}
-
 /* Go on with what is in c->in, as long as c->out has room. */
 static void conn_advance(struct conn *c)
 {
-    while (c->state <= SYNCER && buf_len(&c->in) > 0 &&
+    int64_t status, job;
+
+    while (c->state == SYNCER && next_number(&c->in, &status) &&
+           next_number(&c->jobs, &job))
+        finish_job(job, (int)status);
+    while (c->state <= READ_DATA && buf_len(&c->in) > 0 &&
            buf_len(&c->out) < OUT_HIGH) {
-        size_t used = c->state == SYNCER      ? read_answer(c)
-                      : c->state == READ_DATA ? read_data(c)
-                      : c->too_long           ? skip_line(c)
-                                              : read_command(c);
+        size_t used = c->state == READ_DATA ? read_data(c)
+                      : c->too_long         ? skip_line(c)
+                                            : read_command(c);
         if (used == 0) return;
         buf_drop(&c->in, used);
     }
@@ -1764,7 +1663,7 @@ int main(int argc, char **argv)
     max_syncers = setting("SYNCERS", max_syncers, 0, SYNCERS_MAX);
     read_settings(2525);
     enter_folder(argv[0]);
-    count_syncers(0);
+    max_conns -= OWN_CONNS; /* they come with the syncers */
     read_names(&users, "USERS", "you,another");
     read_names(&hosts, "HOSTS", "localhost,example.com");
     open_mail();

@@ -79,7 +79,8 @@ def letters(root, user='you'):
 
 
 def left_overs(root):
-    return glob.glob(os.path.join(root, 'mail', '*', '.*'))
+    return (glob.glob(os.path.join(root, 'mail', '.smtp-*')) +
+            glob.glob(os.path.join(root, 'mail', '*', '.*')))
 
 
 def letter(body=BODY, sender=b'me@me.com', to=b'you@example.com'):
@@ -476,14 +477,16 @@ class BadPeers(unittest.TestCase):
 
     def test_out_of_files_for_mail(self):
         """No message for now, but no end either."""
-        with start(SYNCERS=0, preexec=wire.files_at_most(10)) as server:
+        with start(SYNCERS=0, preexec=wire.files_at_most(11)) as server:
             one, two = Client(server), Client(server)
             one.start_data()
-            two.expect(250, b'MAIL FROM:<me@me.com>')
-            two.expect(250, b'RCPT TO:<you@example.com>')
-            two.expect(452, b'DATA')
-            one.expect(250, b'.')
-            self.assertEqual(two.mail(), 250)
+            two.start_data()
+            self.assertEqual(one.say(b'.'), 452)
+            self.assertEqual(one.mail(), 452)
+            two.expect(250, b'.')
+            self.assertEqual(one.mail(), 250)
+            self.assertEqual(len(letters(server.root)), 2)
+            self.after(server)
 
     def test_max_conns(self):
         """The syncers take nobody's place."""
@@ -502,9 +505,7 @@ class Storage(unittest.TestCase):
         with start() as server:
             client = Client(server)
             os.rmdir(server.root + '/mail/you')
-            client.expect(250, b'MAIL FROM:<me@me.com>')
-            client.expect(250, b'RCPT TO:<you@example.com>')
-            self.assertEqual(client.say(b'DATA'), 451)
+            self.assertEqual(client.mail(), 451)
             server.wait_error('mail/you: No such file or directory')
             # All or none: the other recipient gets nothing either.
             self.assertEqual(client.mail(to=[b'another@localhost']), 250)
@@ -518,8 +519,6 @@ class Storage(unittest.TestCase):
         with start() as server:
             client = Client(server)
             client.start_data()
-            for name in left_overs(server.root):
-                os.unlink(name)
             os.rmdir(server.root + '/mail/you')
             client.expect(451, BODY + b'.')
             client.expect(250, b'NOOP')
@@ -579,19 +578,35 @@ class Storage(unittest.TestCase):
             self.assertEqual(Client(server).mail(), 250)
             server.kill()
             root = server.root
-            you, another = root + '/mail/you/', root + '/mail/another/'
+            mail = root + '/mail/'
+            you, another = mail + 'you/', mail + 'another/'
             done, = os.listdir(you)
-            os.link(you + done, you + '.smtp-1-1-1-0')
-            for name in (you + '.smtp-1-1-2-0', another + '.smtp-1-1-2-1',
-                         you + '.gitkeep', another + 'x'):
-                with open(name, 'w'):
-                    pass
-            os.link(you + '.smtp-1-1-2-0', you + 'half-1')
-            os.symlink(you + done, you + '.smtp-link')
+            both = (b'from me@me.com\nyou you@localhost\n'
+                    b'another another@localhost\n\ntext\r\n')
+            for name, content in (
+                    (mail + '.smtp-1', both),         # both linked: it stays
+                    (mail + '.smtp-2', both),         # one linked: both go
+                    (mail + '.smtp-3', both),         # one unlinked already
+                    (mail + '.smtp-4', both[:20]),    # not even an envelope
+                    (mail + '.smtp-5', b''),
+                    (mail + '.smtp-6', both),         # no letters yet
+                    (you + 'whole-1', b''), (another + 'whole-1', b''),
+                    (you + 'half-2', b''), (another + '.smtp-2-1', b''),
+                    (another + 'whole-3', b''),
+                    (you + '.gitkeep', b''), (another + 'x', b'')):
+                with open(name, 'wb') as file:
+                    file.write(content)
+            os.link(you + 'whole-1', you + '.smtp-1-0')
+            os.link(another + 'whole-1', another + '.smtp-1-1')
+            os.link(you + 'half-2', you + '.smtp-2-0')
+            os.link(another + 'whole-3', another + '.smtp-3-1')
             with start(ROOT=root):
                 self.assertEqual(sorted(os.listdir(you)),
-                                 ['.gitkeep', '.smtp-link', done])
-                self.assertEqual(os.listdir(another), ['x'])
+                                 ['.gitkeep', done, 'whole-1'])
+                self.assertEqual(sorted(os.listdir(another)),
+                                 ['whole-1', 'whole-3', 'x'])
+                self.assertEqual(sorted(os.listdir(mail)),
+                                 ['.lock', 'another', 'you'])
                 self.assertEqual(os.stat(you + done).st_nlink, 1)
                 with open(you + done, 'rb') as file:
                     self.assertEqual(file.read(), letter())
