@@ -252,13 +252,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if 'boundary=' in kind:
             body = body.replace(kind.split('boundary=')[1].encode(), b'BB')
             kind = kind.split(';')[0]
-        text = '%s|%s|%s|%s|%s' % (self.requestline, h.get('Accept'), kind,
-                                   h.get('X-A'), h.get('Transfer-Encoding'))
+        text = '%s|%s|%s|%s|%s|%s' % (
+            self.requestline, h.get('Accept'), kind, h.get('X-A'),
+            h.get('Transfer-Encoding'),
+            self.command == 'POST' and h.get('Expect'))
         data = text.encode() + b'|' + body
         self.send_response(404 if self.path == '/none' else 200)
         self.send_header('Content-Length', len(data))
         self.end_headers()
         if self.command != 'HEAD': self.wfile.write(data)
+    def handle_expect_100(self):
+        if self.path != '/no': return super().handle_expect_100()
+        self.send_response(413)
+        self.send_header('Content-Length', 0)
+        self.end_headers()
+        self.close_connection = True
+        return False
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = answer
 server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
 print('{"address":"127.0.0.1","port":%d}' % server.server_port, flush=True)
@@ -280,6 +289,8 @@ class StandIns(Case):
 
     def test_curl(self):
         self.write('a.txt', 'one\r\ntwo\n')
+        self.write('mib', 'a' * 2 ** 20)
+        self.write('more', 'a' * (2 ** 20 + 1))
         stand_in = os.path.join(TESTS, 'bin', 'curl')
         real = shutil.which('curl') or stand_in
         lines = [
@@ -290,6 +301,8 @@ class StandIns(Case):
             '-F a=1 -F f=@a.txt -F g=@a.txt;type=x/y;filename=z /',
             '-T a.txt /', '-T a.txt /b', '-T - /b', '-T - /b -H X-A:2',
             '-d a -H Transfer-Encoding:chunked /', '-o out /',
+            '-d @mib /', '-d @more /', '-i -d @more /no',
+            '-d @more -H Expect: /no',
             '-o /dev/null -w %{http_code}\\n /none']
         server = wire.Server([sys.executable, '-c', HTTP_SERVER])
         with server:
@@ -301,6 +314,15 @@ class StandIns(Case):
                 with self.subTest(line):
                     self.assertEqual(self.output(stand_in, words, []),
                                      self.output(real, words, []))
+
+    def test_curl_into_a_pipe_that_closes(self):
+        server = wire.Server([sys.executable, '-c', HTTP_SERVER])
+        with server:
+            done = subprocess.run(
+                ['sh', '-c', '"$0" -s -d @- http://localhost:%d/ | true' %
+                 server.port, os.path.join(TESTS, 'bin', 'curl')],
+                input=b'a' * 2 ** 20, stderr=subprocess.PIPE, timeout=10)
+        self.assertEqual(done.stderr, b'')
 
     def test_curl_without_a_server(self):
         stand_in = os.path.join(TESTS, 'bin', 'curl')
