@@ -483,11 +483,12 @@ static void answered(struct conn *c)
         conn_enter(c, IDLE, idle_ms);
 }
 
-/* The request cannot be understood, so neither can what follows it. */
+/* The request cannot be understood, so neither can what follows it. One
+ * that is malformed only in its body has had its answer, and gets no second. */
 static void refuse(struct conn *c, int status)
 {
     c->keep_alive = false;
-    reply_error(c, status);
+    if (c->state != SKIP_BODY) reply_error(c, status);
     answered(c);
 }
 

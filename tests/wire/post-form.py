@@ -326,6 +326,14 @@ class Framing(ServerTest):
                 self.check(peer.read_response(), 400, 'Bad Request')
                 self.assertEqual(peer.recv_all(), b'')
 
+    def test_malformed_chunks_after_the_answer(self):
+        request = head('POST', '/', 'text/plain', None,
+                       'Transfer-Encoding: chunked')
+        with self.server.connect() as peer:
+            peer.send(request + b'x\r\n')
+            self.check(peer.read_response(), 415, 'Unsupported Media Type')
+            self.assertEqual(peer.recv_all(), b'')
+
     def test_a_huge_chunk_is_only_a_number(self):
         before = self.server.rss()
         with self.server.connect() as peer:

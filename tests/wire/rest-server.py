@@ -364,6 +364,8 @@ class Smuggling(Case):
                                               self.INNER), [400])
 
     def test_broken_chunks(self):
+        """One request has one answer: a second one would be taken for that of
+        the next."""
         for body in (b'0\n\n', b'0\r\n\n', b'5\nhello\r\n0\r\n\r\n',
                      b'5\r\nhello\n0\r\n\r\n', b'5\r\nhello0\r\n\r\n',
                      b'5\r\nhelloXX0\r\n\r\n', b'0x0\r\n\r\n', b'+0\r\n\r\n',
@@ -374,7 +376,7 @@ class Smuggling(Case):
             with self.subTest(body):
                 self.assertEqual(
                     self.answers(b'Transfer-Encoding: chunked\r\n',
-                                 body + self.INNER), [405, 400])
+                                 body + self.INNER), [405])
 
 
 class Bodies(Case):
