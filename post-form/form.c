@@ -6,6 +6,7 @@
 #include "../common/qs.h"
 #include "../common/utf8.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 
 struct pair {
@@ -14,12 +15,18 @@ struct pair {
     bool again;              /* the name has been seen before */
 };
 
+/* A pair by its name; most comparisons need no more than the number. */
+struct entry {
+    uint64_t start; /* of the name, see name_start() */
+    struct pair *pair;
+};
+
 /* Everything that one form needs on its way to JSON. */
 struct work {
     struct buf text;      /* all names and values, decoded */
     char *room;           /* for one of them, before it is UTF-8 */
     struct pair *pairs;   /* in the order of the form */
-    struct pair **sorted; /* by name */
+    struct entry *sorted; /* with equal names side by side */
     size_t n;
 };
 
@@ -39,7 +46,7 @@ static bool get_memory(struct work *w, struct span form)
     w->text.max = 3 * form.n;
     w->room = malloc(form.n);
     w->pairs = malloc(w->n * sizeof *w->pairs);
-    w->sorted = malloc(w->n * sizeof(struct pair *));
+    w->sorted = malloc(w->n * sizeof *w->sorted);
     return buf_room(&w->text, 3 * form.n) && w->room && w->pairs && w->sorted;
 }
 
@@ -59,42 +66,57 @@ static struct span decode(struct work *w, struct span raw)
     return (struct span){buf_at(&w->text) + before, buf_len(&w->text) - before};
 }
 
+/* A name's length, up to 255, and its first seven bytes, in one number. */
+static uint64_t name_start(struct span name)
+{
+    uint64_t start = name.n < 255 ? name.n : 255;
+
+    for (size_t i = 0; i < 7 && i < name.n; i++)
+        start = start << 8 | (unsigned char)name.p[i];
+    return start;
+}
+
 static void read_pairs(struct work *w, struct span form)
 {
     struct span name, value;
 
     for (size_t i = 0; qs_next(&form, &name, &value); i++) {
-        w->pairs[i] = (struct pair){decode(w, name), decode(w, value), NULL, 0};
-        w->sorted[i] = &w->pairs[i];
+        struct pair *pair = &w->pairs[i];
+        *pair = (struct pair){decode(w, name), decode(w, value), NULL, 0};
+        w->sorted[i] = (struct entry){name_start(pair->name), pair};
     }
 }
 
-static int compare(struct span a, struct span b)
+/* Any order will do in which equal names stand side by side. */
+static int compare(const struct entry *a, const struct entry *b)
 {
-    int order = memcmp(a.p, b.p, a.n < b.n ? a.n : b.n);
-    return order ? order : (a.n > b.n) - (a.n < b.n);
+    struct span left = a->pair->name, right = b->pair->name;
+
+    if (a->start != b->start) return a->start < b->start ? -1 : 1;
+    if (a->start >> 56 <= 7) return 0; /* that was all of the name */
+    if (left.n != right.n) return left.n < right.n ? -1 : 1;
+    return memcmp(left.p, right.p, left.n);
 }
 
 /* For qsort(); equal names stay in the order of the form. */
 static int by_name(const void *left, const void *right)
 {
-    const struct pair *a = *(struct pair *const *)left;
-    const struct pair *b = *(struct pair *const *)right;
-    int order = compare(a->name, b->name);
+    const struct entry *a = left, *b = right;
+    int order = compare(a, b);
 
-    return order ? order : (a > b) - (a < b);
+    return order ? order : (a->pair > b->pair) - (a->pair < b->pair);
 }
 
 /* Sorting brings equal names together. A hash would be faster, until somebody
  * posts a million names with the same one. */
 static void link_equal_names(struct work *w)
 {
-    qsort(w->sorted, w->n, sizeof(struct pair *), by_name);
+    qsort(w->sorted, w->n, sizeof *w->sorted, by_name);
     for (size_t i = 1; i < w->n; i++) {
-        struct pair *before = w->sorted[i - 1], *pair = w->sorted[i];
-        if (compare(before->name, pair->name) != 0) continue;
-        before->next = pair;
-        pair->again = true;
+        const struct entry *before = &w->sorted[i - 1], *entry = before + 1;
+        if (compare(before, entry) != 0) continue;
+        before->pair->next = entry->pair;
+        entry->pair->again = true;
     }
 }
 

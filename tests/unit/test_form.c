@@ -29,6 +29,13 @@ static const struct {
     {"a[]=1&a[]=2", "{\"a[]\":[\"1\",\"2\"]}"},
     {"ab=1&a=2&abc=3&a=4", "{\"ab\":\"1\",\"a\":[\"2\",\"4\"],\"abc\":\"3\"}"},
 
+    /* names that differ late, or only in their length */
+    {"a=1&a%00=2&%00=3&=4&a=5",
+     "{\"a\":[\"1\",\"5\"],\"a\\u0000\":\"2\",\"\\u0000\":\"3\",\"\":\"4\"}"},
+    {"1234567=1&12345678=2&1234567=3&12345679=4&12345678=5",
+     "{\"1234567\":[\"1\",\"3\"],\"12345678\":[\"2\",\"5\"],"
+     "\"12345679\":\"4\"}"},
+
     /* with and without a name, a value, an equals sign */
     {"a", "{\"a\":\"\"}"},
     {"a=", "{\"a\":\"\"}"},
@@ -81,6 +88,32 @@ static void all_of_the_table(void)
         buf_free(&out);
         free(form);
     }
+}
+
+/* Names of every length up to 300, each of them twice. */
+static void long_names(void)
+{
+    static char name[300], form[2 * 300 * 310];
+    char *end = form;
+
+    memset(name, 'x', sizeof name);
+    for (int round = 0; round < 2; round++)
+        for (int n = 1; n <= (int)sizeof name; n++)
+            end += sprintf(end, "%.*s=%d&", n, name, n);
+
+    struct buf out = {.max = 2 * sizeof form};
+    CHECK(form_json(&out, span_of(form)), "long names");
+    buf_add(&out, "", 1);
+    const char *at = buf_at(&out) + 1;
+    for (int n = 1; n <= (int)sizeof name; n++) {
+        char member[400];
+        int length = snprintf(member, sizeof member, "\"%.*s\":[\"%d\",\"%d\"]",
+                              n, name, n, n);
+        CHECK(strncmp(at, member, (size_t)length) == 0, "%d: %.400s", n, at);
+        at += length + 1;
+    }
+    CHECK(*at == '\0', "and then %s", at);
+    buf_free(&out);
 }
 
 static void no_room(void)
@@ -156,6 +189,7 @@ static void bound(void)
 int main(void)
 {
     all_of_the_table();
+    long_names();
     no_room();
     large_forms();
     bound();
