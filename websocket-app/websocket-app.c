@@ -576,12 +576,14 @@ static void conn_advance(struct conn *c)
     }
 }
 
-/* A peer that does not take its answer is dropped. One that is silent may have
- * vanished: the pong to our ping, or anything else, shows that it has not. */
+/* A peer that does not take its answer has SEND_MS, however short idle_ms is,
+ * and is then dropped. One that is silent may have vanished: the pong to our
+ * ping, or anything else, shows that it has not. */
 static void conn_expire(struct conn *c)
 {
     if (buf_len(&c->out) > 0) {
-        c->state = CLOSED;
+        c->deadline = c->entered + SEND_MS;
+        if (now >= c->deadline) c->state = CLOSED;
     } else if (c->state == READ_HEAD) {
         refuse(c, 408);
     } else if (c->state == OPEN && !c->pinged) {

@@ -996,6 +996,22 @@ class BadPeers(unittest.TestCase):
             self.assertEqual(bytes(got), b'\x81\x0bWebsockets!' * n)
             wire.assert_serves(server)
 
+    def test_reads_after_a_while(self):
+        """Who has not taken its answers yet is not silent: IDLE_MS does not
+        end it."""
+        message = frame(BINARY, bytes(1000)) * 10
+        with wire.Server(PROGRAM, '-e', IDLE_MS=100) as server, \
+                open_on(server, receive_buffer=4096) as peer:
+            peer.socket.settimeout(0.5)  # five times IDLE_MS
+            sent = 0
+            with self.assertRaises(socket.timeout):
+                while True:
+                    sent += peer.socket.send(message)
+            whole = sent // 1008
+            answer = head(BINARY, 1000) + bytes(1000)
+            self.assertEqual(peer.recv_exactly(whole * 1004, 60),
+                             answer * whole)
+
     def test_overflows(self):
         """More of everything than there is room for."""
         with wire.Server(PROGRAM, '-e') as server:
