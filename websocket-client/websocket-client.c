@@ -104,7 +104,8 @@ static bool user_done;    /* stdin has ended */
 static bool output_shown; /* stdout is a terminal, whatever stdin is */
 
 static bool on_terminal; /* both are: lines are edited, colours shown */
-static bool prompting;   /* the prompt is on the screen, in the last row */
+static struct buf screen = {.max = SIZE_MAX}; /* to be written by put() */
+static bool prompting; /* the prompt is on the screen, in the last row */
 static struct line line = {.prompt = "-> ", .columns = 80};
 static struct termios cooked, raw; /* the terminal's own modes, and ours */
 static int screen_fd[2];           /* as wake_fd: resized, or back again */
@@ -150,75 +151,68 @@ static void write_out(const char *p, size_t n)
     }
 }
 
-static void put(struct buf *screen)
+static void put(void)
 {
-    if (screen->failed) no_memory();
-    write_out(buf_at(screen), buf_len(screen));
-    buf_free(screen);
+    if (screen.failed) no_memory();
+    write_out(buf_at(&screen), buf_len(&screen));
+    buf_free(&screen);
 }
 
 static const char gray[] = "\x1b[90m", red[] = "\x1b[31m";
 
-static void add_line(struct buf *screen, const char *color, const char *mark,
-                     struct span text)
+static void add_line(const char *color, const char *mark, struct span text)
 {
-    if (!no_color) buf_puts(screen, color);
-    buf_puts(screen, mark);
-    show_text(screen, text);
-    if (!no_color) buf_puts(screen, "\x1b[39m");
-    buf_puts(screen, "\n");
+    if (!no_color) buf_puts(&screen, color);
+    buf_puts(&screen, mark);
+    show_text(&screen, text);
+    if (!no_color) buf_puts(&screen, "\x1b[39m");
+    buf_puts(&screen, "\n");
 }
 
-static void add_prompt(struct buf *screen)
+static void add_prompt(void)
 {
-    line_draw(&line, screen);
+    line_draw(&line, &screen);
     prompting = true;
 }
 
 /* The prompt's row is empty now, and the cursor in its column 1. */
-static void drop_prompt(struct buf *screen)
+static void drop_prompt(void)
 {
-    if (prompting) buf_puts(screen, "\x1b[1G\x1b[0J");
+    if (prompting) buf_puts(&screen, "\x1b[1G\x1b[0J");
     prompting = false;
 }
 
 static void show_connected(void)
 {
-    struct buf screen = {.max = SIZE_MAX};
-
     if (!on_terminal) return;
-    add_line(&screen, gray, "-- Connected --", span_of(""));
+    add_line(gray, "-- Connected --", span_of(""));
     buf_puts(&screen, "\n");
-    add_prompt(&screen);
-    put(&screen);
+    add_prompt();
+    put();
 }
 
 /* A line of the conversation. There is always an empty row above the prompt:
  * it goes there, and the prompt, with what is typed so far, below. */
 static void show_line(const char *mark, struct span text)
 {
-    struct buf screen = {.max = SIZE_MAX};
-
-    drop_prompt(&screen);
+    drop_prompt();
     buf_puts(&screen, "\x1b[1A\x1b[2K");
-    add_line(&screen, gray, mark, text);
+    add_line(gray, mark, text);
     buf_puts(&screen, "\n");
-    add_prompt(&screen);
-    put(&screen);
+    add_prompt();
+    put();
 }
 
 /* The same after the user has entered a line, which stays where it is. */
 static void show_entered(const char *color, const char *mark, struct span text)
 {
-    struct buf screen = {.max = SIZE_MAX};
-
     line_draw(&line, &screen);
     buf_puts(&screen, "\n");
-    add_line(&screen, color, mark, text);
+    add_line(color, mark, text);
     buf_puts(&screen, "\n");
     line_next(&line);
-    add_prompt(&screen);
-    put(&screen);
+    add_prompt();
+    put();
 }
 
 static void show_note(const char *text)
@@ -228,45 +222,42 @@ static void show_note(const char *text)
 
 static void show_error(struct span text)
 {
-    struct buf screen = {.max = SIZE_MAX}, what = {.max = SIZE_MAX};
+    struct buf what = {.max = SIZE_MAX};
 
     buf_addf(&what, "%s: ", url_text);
-    buf_add(&what, text.p, text.n);
+    show_text(&what, text);
     if (on_terminal) {
-        drop_prompt(&screen);
-        add_line(&screen, red, "-- Error --", span_of(""));
-        add_line(&screen, red, "", buf_span(&what));
-        put(&screen);
+        drop_prompt();
+        add_line(red, "-- Error --", span_of(""));
+        add_line(red, "", buf_span(&what));
+        put();
     } else {
-        show_text(&screen, buf_span(&what));
-        fprintf(stderr, "%.*s\n", (int)buf_len(&screen), buf_at(&screen));
-        buf_free(&screen);
+        fprintf(stderr, "%.*s\n", (int)buf_len(&what), buf_at(&what));
     }
     buf_free(&what);
 }
 
-/* With the server's own code and reason, or why there are none. In a pipe the
- * usual end goes without saying. */
+/* With the server's own code and reason, or why there are none (1006 is what
+ * browsers call that: 7.1.5). In a pipe the usual end goes without saying. */
 static void show_disconnected(void)
 {
-    struct buf screen = {.max = SIZE_MAX}, text = {.max = SIZE_MAX};
-    bool usual = code == 0 || code == 1000 || code == 1001;
+    struct buf text = {.max = SIZE_MAX};
+    bool usual = !lost && (code == 0 || code == 1000 || code == 1001);
 
     buf_puts(&text, on_terminal ? "-- Disconnected --" : "disconnected");
     if (lost) {
-        buf_addf(&text, " (1006: %s)",
-                 lost); /* what browsers call it (7.1.5) */
+        buf_addf(&text, " (1006: %s)", lost);
     } else if (!usual || code == 1001 || buf_len(&reason) > 0) {
         buf_addf(&text, " (%d%s", code, buf_len(&reason) > 0 ? ": " : "");
         buf_add(&text, buf_at(&reason), buf_len(&reason));
         buf_puts(&text, ")");
     }
     if (on_terminal) {
-        drop_prompt(&screen);
-        add_line(&screen, gray, "", buf_span(&text));
+        drop_prompt();
+        add_line(gray, "", buf_span(&text));
         buf_puts(&screen, "\n");
-        put(&screen);
-    } else if (lost || !usual) {
+        put();
+    } else if (!usual) {
         show_error(buf_span(&text));
     }
     buf_free(&text);
@@ -275,41 +266,37 @@ static void show_disconnected(void)
 /* In a pipe a message is a line; raw bytes are for programs, not terminals. */
 static void print_line(const char *mark, struct span text)
 {
-    struct buf lines = {.max = SIZE_MAX};
-
-    buf_puts(&lines, mark);
+    buf_puts(&screen, mark);
     if (output_shown)
-        show_text(&lines, text);
+        show_text(&screen, text);
     else
-        buf_add(&lines, text.p, text.n);
-    buf_puts(&lines, "\n");
-    put(&lines);
+        buf_add(&screen, text.p, text.n);
+    buf_puts(&screen, "\n");
+    put();
 }
 
-static void show_binary(const char *mark, struct span bytes)
+static void describe_binary(struct buf *text, struct span bytes)
 {
-    struct buf text = {.max = 256};
-
-    buf_addf(&text, "(binary, %zu bytes)", bytes.n);
+    buf_addf(text, "(binary, %zu bytes)", bytes.n);
     for (size_t i = 0; i < bytes.n && i < HEX_MAX; i++)
-        buf_addf(&text, " %02X", (unsigned char)bytes.p[i]);
-    if (bytes.n > HEX_MAX) buf_puts(&text, " ...");
-    if (on_terminal)
-        show_line(mark, buf_span(&text));
-    else
-        print_line(mark, buf_span(&text));
-    buf_free(&text);
+        buf_addf(text, " %02X", (unsigned char)bytes.p[i]);
+    if (bytes.n > HEX_MAX) buf_puts(text, " ...");
 }
 
 static void show_message(const char *mark, unsigned char of_type,
                          struct span bytes)
 {
-    if (of_type == WS_BINARY)
-        show_binary(mark, bytes);
-    else if (on_terminal)
+    struct buf text = {.max = 256};
+
+    if (of_type == WS_BINARY) {
+        describe_binary(&text, bytes);
+        bytes = buf_span(&text);
+    }
+    if (on_terminal)
         show_line(mark, bytes);
     else
-        print_line("", bytes);
+        print_line(of_type == WS_BINARY ? mark : "", bytes);
+    buf_free(&text);
 }
 
 /* ---- the recipe: what we send -------------------------------------------- */
@@ -694,8 +681,6 @@ static void on_line(struct span text)
 
 static void on_keys(void)
 {
-    struct buf screen = {.max = SIZE_MAX};
-
     while (state == OPEN && buf_len(&user) > 0 && buf_len(&out) < OUT_HIGH) {
         char c = *buf_at(&user);
         buf_drop(&user, 1);
@@ -708,8 +693,8 @@ static void on_keys(void)
         case LINE_GOES_ON: break;
         }
     }
-    add_prompt(&screen);
-    put(&screen);
+    add_prompt();
+    put();
 }
 
 /* In a pipe: a line of stdin is a message, as it is. */
@@ -919,7 +904,6 @@ static void set_terminal(void)
 /* After ^Z the shell has written to the screen: an empty row, and our own. */
 static void look_at_terminal(void)
 {
-    struct buf screen = {.max = SIZE_MAX};
     char news[64];
     ssize_t n = read(screen_fd[0], news, sizeof news);
 
@@ -927,8 +911,8 @@ static void look_at_terminal(void)
     line.left = line.at; /* there may be room for more of what is before it */
     if (!prompting) return;
     if (n > 0 && memchr(news, '\n', (size_t)n)) buf_puts(&screen, "\n");
-    add_prompt(&screen);
-    put(&screen);
+    add_prompt();
+    put();
 }
 
 /* Keys come as they are pressed, and are not echoed: line.c does that. ISIG
