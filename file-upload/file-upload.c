@@ -37,8 +37,8 @@
 /* ---- settings ----------------------------------------------------------- */
 
 enum {
-    READ_SIZE = 64 * 1024, /* one recv() per connection and turn */
-    OUT_HIGH = 64 * 1024,  /* read no more while this much waits to go out */
+    READ_SIZE = 128 * 1024, /* one recv() per connection and turn */
+    OUT_HIGH = 64 * 1024,   /* read no more while this much waits to go out */
     IN_MAX = HTTP_HEAD_MAX + READ_SIZE,
     LINES_MAX = 256 * 1024,                /* of an answer to a form */
     OUT_MAX = OUT_HIGH + LINES_MAX + 4096, /* room for one more answer */
@@ -89,23 +89,30 @@ enum conn_state {
     CLOSED,    /* run() frees it at the end of the turn */
 };
 
-/* What a connection needs while a file or a form arrives. */
-struct upload {
-    enum { NOTHING, TEXT, PART_FILE } part; /* what the present part is */
-    int fd;                                 /* the temporary file, or -1 */
+/* A part of a form; a PUT has one. */
+struct part {
+    struct part *next;
+    bool is_file;          /* or else a text field */
+    int fd;                /* the temporary file, or -1 */
     int error;             /* an errno: it could not be written */
     char temp[64];         /* its path; "" once it is no longer ours */
     char field[NAME_SIZE]; /* of the form */
     char name[NAME_SIZE];  /* of the file; both are safe in a file name */
     uint64_t bytes;        /* received so far */
     int64_t begun;         /* when the first came */
+};
 
-    /* only of a form: */
+/* What a connection needs while a file or a form arrives. */
+struct upload {
     struct multipart form;
-    struct buf text;  /* the value of a text field */
-    struct buf lines; /* the answer, so far */
-    int parts;        /* how many have begun */
-    int status;       /* of the answer: 200 if all files are saved */
+    int parts;                  /* how many have begun */
+    struct part *part;          /* the present one; NULL: it is skipped */
+    struct buf text;            /* its value, if it is a text field */
+    struct part *whole, **tail; /* those that are all here: told, and saved,
+                                 * when all of the form is */
+    struct buf lines;           /* the answer, so far */
+    int status;                 /* of the answer */
+    const char *last;           /* its last line */
 };
 
 struct conn {
@@ -122,8 +129,6 @@ struct conn {
     bool head_only;   /* the method is HEAD: answer without the body */
     bool expects;     /* the client waits for "100 Continue" */
     struct http_body body;
-    size_t data; /* so many bytes at the front of `in` are a form's, without
-                  * the marks of a chunked body */
     struct upload *up;
 };
 
@@ -150,13 +155,14 @@ static void conn_enter(struct conn *c, enum conn_state state, int ms)
     c->deadline = now + ms;
 }
 
-/* ---- saving
- * ------------------------------------------------------------------ A file is
- * written to a temporary one as it comes. When it is whole it is forced to the
- * disk and gets its name, and then the folder is forced to the disk: only then
- * is it saved. fsync() can take seconds, and poll() cannot wait for it. So a
- * few processes of our own do that work, the syncers. Each has a socket to us,
- * and its end of it is a connection like any other. */
+/* ---- saving ------------------------------------------------------------- */
+
+/* A file is written to a temporary one as it comes. When all of its form is
+ * here, it is forced to the disk and gets its name, and then the folder is
+ * forced to the disk: only then is it saved. fsync() can take seconds, and
+ * poll() cannot wait for it. So a few processes of our own do that work, the
+ * syncers. Each has a socket to us, and its end of it is a connection like any
+ * other. */
 
 static struct syncer {
     int fd;              /* our end of its socket; -1: it is not there */
@@ -275,8 +281,9 @@ static void give_work(void)
         conn_enter(c, SAVE, ANY_MS);
         s->busy = true;
         s->client = c;
-        buf_addf(&s->c->out, "%s\t%s\t%s\n", c->up->temp, c->up->field,
-                 c->up->name);
+        struct part *file = c->up->whole;
+        buf_addf(&s->c->out, "%s\t%s\t%s\n", file->temp, file->field,
+                 file->name);
     }
 }
 
@@ -298,23 +305,35 @@ static const char *date(void)
     return text;
 }
 
-/* Gives up the file that is being received. */
-static void drop_file(struct upload *up)
+static void drop_file(struct part *part)
 {
-    if (up->fd != -1) close(up->fd);
-    if (up->temp[0]) unlink(up->temp);
-    up->fd = -1;
-    up->temp[0] = '\0';
+    if (part->fd != -1) close(part->fd);
+    if (part->temp[0]) unlink(part->temp);
+    part->fd = -1;
+    part->temp[0] = '\0';
+}
+
+static void drop_part(struct part *part)
+{
+    if (part) drop_file(part);
+    free(part);
 }
 
 static void drop_upload(struct conn *c)
 {
-    if (!c->up) return;
-    drop_file(c->up);
-    multipart_free(&c->up->form);
-    buf_free(&c->up->text);
-    buf_free(&c->up->lines);
-    free(c->up);
+    struct upload *up = c->up;
+
+    if (!up) return;
+    while (up->whole) {
+        struct part *part = up->whole;
+        up->whole = part->next;
+        drop_part(part);
+    }
+    drop_part(up->part);
+    multipart_free(&up->form);
+    buf_free(&up->text);
+    buf_free(&up->lines);
+    free(up);
     c->up = NULL;
 }
 
@@ -358,20 +377,6 @@ static void reply_error(struct conn *c, int status)
 {
     const char *text = status == 413 ? "Too Large" : http_reason(status);
     reply(c, status, plain, span_of(text));
-}
-
-/* The answer to a form: its lines, and a last one. */
-static void reply_form(struct conn *c, int status, const char *last)
-{
-    struct buf lines = c->up->lines;
-
-    buf_puts(&lines, last);
-    c->up->lines = (struct buf){0};
-    if (lines.failed)
-        reply_error(c, 500);
-    else
-        reply(c, status, plain, buf_span(&lines));
-    buf_free(&lines);
 }
 
 /* ---- the recipe --------------------------------------------------------- */
@@ -451,8 +456,7 @@ static bool begin_upload(struct conn *c)
         reply_error(c, 500);
         return false;
     }
-    c->up->fd = -1;
-    c->up->status = 200;
+    c->up->tail = &c->up->whole;
     c->up->text.max = TEXT_MAX;
     c->up->lines.max = LINES_MAX;
     return true;
@@ -465,34 +469,45 @@ static void say_continue(struct conn *c)
     c->expects = false;
 }
 
-static void begin_file(struct upload *up, struct span field, struct span name)
+static bool new_part(struct conn *c)
+{
+    c->up->part = calloc(1, sizeof *c->up->part);
+    if (!c->up->part) {
+        reply_error(c, 500);
+        return false;
+    }
+    c->up->part->fd = -1;
+    c->up->part->begun = now;
+    return true;
+}
+
+static void begin_file(struct part *part, struct span field, struct span name)
 {
     static unsigned long count;
 
-    clean_name(up->name, NAME_SIZE - 1, name, "upload");
-    size_t room = NAMES_MAX - strlen(up->name);
+    part->is_file = true;
+    clean_name(part->name, NAME_SIZE - 1, name, "upload");
+    size_t room = NAMES_MAX - strlen(part->name);
     if (room > NAME_SIZE - 1) room = NAME_SIZE - 1;
-    clean_name(up->field, room, field, "file");
-    up->bytes = 0;
-    up->begun = now;
+    clean_name(part->field, room, field, "file");
     do {
-        snprintf(up->temp, sizeof up->temp, "uploads/.upload-%ld-%lu",
+        snprintf(part->temp, sizeof part->temp, "uploads/.upload-%ld-%lu",
                  (long)getpid(), count++);
-        up->fd = open(up->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW,
-                      S_IRUSR | S_IWUSR);
-    } while (up->fd == -1 && errno == EEXIST);
-    up->error = up->fd == -1 ? errno : 0;
-    if (up->error) up->temp[0] = '\0';
+        part->fd = open(part->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW,
+                        S_IRUSR | S_IWUSR);
+    } while (part->fd == -1 && errno == EEXIST);
+    part->error = part->fd == -1 ? errno : 0;
+    if (part->error) part->temp[0] = '\0';
 }
 
-static void write_file(struct upload *up, struct span data)
+static void write_file(struct part *part, struct span data)
 {
-    up->bytes += data.n;
-    while (!up->error && data.n > 0) {
-        ssize_t n = write(up->fd, data.p, data.n);
+    part->bytes += data.n;
+    while (!part->error && data.n > 0) {
+        ssize_t n = write(part->fd, data.p, data.n);
         if (n == -1 && errno != EINTR) {
-            up->error = errno;
-            drop_file(up); /* its room is given back at once */
+            part->error = errno;
+            drop_file(part); /* its room is given back at once */
         } else if (n > 0) {
             data = (struct span){data.p + n, data.n - (size_t)n};
         }
@@ -500,16 +515,17 @@ static void write_file(struct upload *up, struct span data)
 }
 
 /* On our terminal: what was saved, or why not. */
-static void report(const struct upload *up, int error, const char *path)
+static void report(const struct part *part, int error, const char *path)
 {
     struct buf line = {.max = 16 * 1024};
 
-    show_text(&line, span_of(error ? up->name : path));
+    show_text(&line, span_of(error ? part->name : path));
     if (error)
         buf_addf(&line, ": %s\n", strerror(error));
     else
         buf_addf(&line, ": %llu bytes, %lld ms\n",
-                 (unsigned long long)up->bytes, (long long)(now - up->begun));
+                 (unsigned long long)part->bytes,
+                 (long long)(now - part->begun));
     fwrite(buf_at(&line), 1, buf_len(&line), error ? stderr : stdout);
     buf_free(&line);
 }
@@ -518,7 +534,7 @@ static void print_field(const struct upload *up)
 {
     struct buf line = {.max = 4 * (TEXT_MAX + NAME_SIZE) + 4};
 
-    show_text(&line, span_of(up->field));
+    show_text(&line, span_of(up->part->field));
     buf_puts(&line, ": ");
     show_text(&line, buf_span(&up->text));
     buf_puts(&line, "\n");
@@ -532,117 +548,134 @@ static int status_of(int error)
     return error == ENOSPC || error == EDQUOT || error == EFBIG ? 507 : 500;
 }
 
-/* The form has come to its end. */
+/* The first of the whole parts is done with: its line of the answer. */
+static void tell_part(struct upload *up, int error, const char *path)
+{
+    struct part *part = up->whole;
+
+    if (part->is_file) report(part, error, path);
+    if (!part->is_file)
+        buf_addf(&up->lines, "processed \"%s\" input.\n", part->field);
+    else if (error)
+        buf_addf(&up->lines, "Error saving %s!\n", part->name);
+    else
+        buf_addf(&up->lines, "%s successfully saved!\n", part->name);
+    if (status_of(error) > up->status) up->status = status_of(error);
+    part->temp[0] = '\0'; /* save() has unlinked it in any case */
+    up->whole = part->next;
+    drop_part(part);
+}
+
+/* Tells of one part after another, each file when it is saved. Where that has
+ * to be waited for, read_answer() goes on. Then the answer is whole. */
+static void save_parts(struct conn *c)
+{
+    struct upload *up = c->up;
+    char path[PATH_SIZE] = "";
+
+    while (up->whole) {
+        struct part *part = up->whole;
+        bool here = part->is_file && !part->error;
+        if (here && count_syncers() > 0) {
+            conn_enter(c, WAIT, ANY_MS);
+            give_work();
+            return;
+        }
+        if (here) /* everybody has to wait */
+            part->error = save(part->temp, part->field, part->name, path);
+        tell_part(up, part->error, path);
+    }
+    buf_puts(&up->lines, up->last);
+    if (up->lines.failed)
+        reply_error(c, 500);
+    else
+        reply(c, up->status, plain, buf_span(&up->lines));
+}
+
+/* No more is to come, or it is not wanted: a part that is not whole is lost. */
+static void end_upload(struct conn *c, int status, const char *last)
+{
+    struct upload *up = c->up;
+
+    drop_part(up->part);
+    up->part = NULL;
+    up->status = status;
+    up->last = last;
+    save_parts(c);
+}
+
 static void end_form(struct conn *c)
 {
     if (!multipart_whole(&c->up->form)) {
-        reply_form(c, 400, http_reason(400));
+        end_upload(c, 400, http_reason(400));
         return;
     }
     puts("finished parsing");
-    reply_form(c, c->up->status, "All files processed!");
-}
-
-/* The file has been saved, or could not be: tell, and go on. */
-static void saved(struct conn *c, int error, const char *path)
-{
-    struct upload *up = c->up;
-    char line[NAME_SIZE + 32];
-
-    up->temp[0] = '\0'; /* save() has unlinked it in any case */
-    report(up, error, path);
-    if (error)
-        snprintf(line, sizeof line, "Error saving %s!\n", up->name);
-    else
-        snprintf(line, sizeof line, "%s successfully saved!\n", up->name);
-    if (up->form.length == 0) {
-        reply(c, status_of(error), plain, span_of(line));
-        return;
-    }
-    buf_puts(&up->lines, line);
-    if (status_of(error) > up->status) up->status = status_of(error);
-    up->part = NOTHING;
-    conn_enter(c, READ_FORM, idle_ms);
-    if (c->data == 0 && c->body.done) end_form(c);
-}
-
-/* All of the file is here. */
-static void save_file(struct conn *c)
-{
-    struct upload *up = c->up;
-    char path[PATH_SIZE];
-
-    if (up->fd != -1 && close(up->fd) == -1) up->error = errno;
-    up->fd = -1;
-    if (up->error) {
-        drop_file(up);
-        saved(c, up->error, NULL);
-    } else if (count_syncers() > 0) {
-        conn_enter(c, WAIT, ANY_MS);
-        give_work();
-    } else { /* then everybody has to wait */
-        int error = save(up->temp, up->field, up->name, path);
-        saved(c, error, path);
-    }
+    end_upload(c, 200, "All files processed!");
 }
 
 static void begin_part(struct conn *c)
 {
     struct upload *up = c->up;
     struct span name = up->form.name, filename = up->form.filename;
+    bool chosen = !filename.p || filename.n > 0; /* RFC 7578, 4.2 */
 
-    if (++up->parts > PARTS_MAX) {
-        reply_form(c, 413, "Too Large");
-    } else if (!filename.p) {
-        up->part = TEXT;
-        clean_name(up->field, NAME_SIZE - 1, name, "");
-    } else if (filename.n > 0) {
-        up->part = PART_FILE;
-        begin_file(up, name, filename);
-    } else {
-        up->part = NOTHING; /* no file was chosen: RFC 7578, 4.2 */
-    }
+    if (++up->parts > PARTS_MAX)
+        end_upload(c, 413, "Too Large");
+    else if (!chosen || !new_part(c))
+        return;
+    else if (filename.p)
+        begin_file(up->part, name, filename);
+    else
+        clean_name(up->part->field, NAME_SIZE - 1, name, "");
 }
 
 static void part_data(struct conn *c, struct span data)
 {
     struct upload *up = c->up;
 
-    if (up->part == PART_FILE) write_file(up, data);
-    if (up->part == TEXT) buf_add(&up->text, data.p, data.n);
-    if (up->text.failed) reply_form(c, 413, "Too Large");
+    if (!up->part) return;
+    if (up->part->is_file)
+        write_file(up->part, data);
+    else
+        buf_add(&up->text, data.p, data.n);
+    if (up->text.failed) end_upload(c, 413, "Too Large");
 }
 
-static void end_part(struct conn *c)
+static void end_part(struct upload *up)
 {
-    struct upload *up = c->up;
+    struct part *part = up->part;
 
-    if (up->part == PART_FILE) {
-        save_file(c);
-    } else if (up->part == TEXT) {
-        print_field(up);
-        buf_addf(&up->lines, "processed \"%s\" input.\n", up->field);
-        buf_free(&up->text);
-    }
+    if (!part) return;
+    if (part->fd != -1 && close(part->fd) == -1) part->error = errno;
+    part->fd = -1;
+    if (!part->is_file) print_field(up);
+    buf_free(&up->text);
+    *up->tail = part;
+    up->tail = &part->next;
+    up->part = NULL;
 }
 
-/* Some of a form's bytes are at the front of c->in: c->data. */
-static size_t parse_form(struct conn *c)
+static void parse_form(struct conn *c, struct span in)
 {
-    struct span in = {buf_at(&c->in), c->data}, data;
+    struct span data;
 
     while (c->state == READ_FORM) {
         switch (multipart_next(&c->up->form, &in, &data)) {
-        case MULTIPART_MORE: return c->data;
+        case MULTIPART_MORE: return;
         case MULTIPART_HEAD: begin_part(c); break;
         case MULTIPART_DATA: part_data(c, data); break;
-        case MULTIPART_END: end_part(c); break;
-        case MULTIPART_BAD: reply_form(c, 400, http_reason(400)); break;
+        case MULTIPART_END: end_part(c->up); break;
+        case MULTIPART_BAD: end_upload(c, 400, http_reason(400)); break;
         }
     }
-    /* While a file is saved, the rest waits; once it is answered it does not
-     * matter any more. */
-    return c->state == WAIT || c->state == SAVE ? c->data - in.n : c->data;
+}
+
+/* All of a PUT's file is here, or no more of it is wanted. */
+static void end_file(struct conn *c)
+{
+    end_part(c->up);
+    end_upload(c, 200, "");
 }
 
 static void post_form(struct conn *c, const struct http_head *h)
@@ -680,15 +713,15 @@ static void put_file(struct conn *c, const struct http_head *h)
         reply_error(c, 400);
     } else if (h->framing == HTTP_LENGTH && h->length > (uint64_t)max_file) {
         reply_error(c, 413);
-    } else if (begin_upload(c)) {
-        begin_file(c->up, field, name);
-        if (c->up->error) {
-            saved(c, c->up->error, NULL);
+    } else if (begin_upload(c) && new_part(c)) {
+        begin_file(c->up->part, field, name);
+        if (c->up->part->error) {
+            end_file(c);
             return;
         }
         say_continue(c);
         conn_enter(c, READ_FILE, idle_ms);
-        if (c->body.done) save_file(c);
+        if (c->body.done) end_file(c);
     }
 }
 
@@ -778,18 +811,14 @@ static ssize_t read_head(struct conn *c)
 
 static ssize_t read_form(struct conn *c)
 {
+    struct span data;
+    ssize_t used = http_body_next(&c->body, buf_span(&c->in), &data);
+
+    if (used <= 0) return used;
     c->deadline = now + idle_ms;
-    if (c->data == 0) {
-        struct span data;
-        ssize_t used = http_body_next(&c->body, buf_span(&c->in), &data);
-        if (used > 0 && c->body.done && data.n == 0) end_form(c);
-        if (used <= 0 || data.n == 0) return used;
-        c->data = data.n;
-    }
-    size_t used = parse_form(c);
-    c->data -= used;
-    if (c->state == READ_FORM && c->data == 0 && c->body.done) end_form(c);
-    return (ssize_t)used;
+    parse_form(c, data);
+    if (c->state == READ_FORM && c->body.done) end_form(c);
+    return used;
 }
 
 static ssize_t read_file(struct conn *c)
@@ -799,13 +828,11 @@ static ssize_t read_file(struct conn *c)
 
     if (used <= 0) return used;
     c->deadline = now + idle_ms;
-    write_file(c->up, data);
-    if (c->up->bytes > (uint64_t)max_file)
+    write_file(c->up->part, data);
+    if (c->up->part->bytes > (uint64_t)max_file)
         reply_error(c, 413);
-    else if (c->up->error)
-        saved(c, c->up->error, NULL);
-    else if (c->body.done)
-        save_file(c);
+    else if (c->up->part->error || c->body.done)
+        end_file(c);
     return used;
 }
 
@@ -839,7 +866,10 @@ static struct conn *read_answer(struct conn *c)
     s->busy = false;
     s->client = NULL;
     if (client && client->state != SAVE) client = NULL; /* it has gone */
-    if (client) saved(client, error, path + 1);
+    if (client) {
+        tell_part(client->up, error, path + 1);
+        save_parts(client);
+    }
     give_work();
     return client;
 }
@@ -852,18 +882,6 @@ static ssize_t conn_step(struct conn *c)
     case SKIP_BODY: return skip_body(c);
     default: return read_head(c);
     }
-}
-
-/* A few bytes that stay do not keep the memory of a whole read. */
-static void shrink(struct buf *b)
-{
-    struct buf small = {.max = b->max};
-
-    if (buf_len(b) == 0 || buf_len(b) > b->cap / 16) return;
-    buf_add(&small, buf_at(b), buf_len(b));
-    if (small.failed) return;
-    buf_free(b);
-    *b = small;
 }
 
 /* Answer the requests in c->in, as long as c->out has room. */
@@ -887,7 +905,6 @@ static void conn_advance(struct conn *c)
         refuse(c, (int)-used);
     else if (in_body && short_of && c->peer_done)
         refuse(c, 400);
-    shrink(&c->in);
 }
 
 static void conn_expire(struct conn *c)
