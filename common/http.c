@@ -368,7 +368,8 @@ static bool content_length(struct http_head *h, struct span value)
 }
 
 /* How the body ends, as far as the headers tell: RFC 9112, 6. Two ways at
- * once, or a way unknown, is how requests are smuggled past a proxy. */
+ * once, or a way unknown, is how requests are smuggled past a proxy. A response
+ * may be coded in an unknown way to its close, but not have chunks in it. */
 static bool framing_ok(struct http_head *h, bool response)
 {
     bool coded = false;
@@ -390,7 +391,7 @@ static bool framing_ok(struct http_head *h, bool response)
     h->framing = HTTP_CHUNKED;
     if (codings == 1 && span_is_nocase(last, "chunked")) return true;
     h->framing = HTTP_TO_CLOSE;
-    return response && codings > 0;
+    return response && codings == 1;
 }
 
 static bool stays_open(const struct http_head *h)

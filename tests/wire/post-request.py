@@ -600,6 +600,7 @@ class Failures(Case):
                     start + b'Content-Length: 1\r\nContent-Length: 2\r\n\r\n',
                     start + b'Content-Length: 1\r\n'
                     b'Transfer-Encoding: chunked\r\n\r\n',
+                    start + b'Transfer-Encoding: gzip, chunked\r\n\r\n',
                     start + b'X: ' + b'y' * 40000,
                     b'HTTP/1.1 101 Switching Protocols\r\n\r\n'):
             with self.subTest(raw=raw[:60]):
