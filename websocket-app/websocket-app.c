@@ -143,33 +143,34 @@ static void send_frame(struct conn *c, unsigned char opcode,
     buf_add(&c->out, payload.p, payload.n);
 }
 
-/* Only so much of it: printing holds up everybody else. */
-static void print_text(struct span text)
+/* Only so much of it: printing holds up everybody else. It is UTF-8, and not
+ * cut within a character. */
+static void add_text(struct buf *lines, struct span text)
 {
-    struct buf shown = {.max = 4 * SHOW_MAX}; /* \xHH is the longest */
     size_t n = text.n < SHOW_MAX ? text.n : SHOW_MAX;
 
-    while (n < text.n && (text.p[n] & 0xC0) == 0x80)
-        n--; /* not within a character of UTF-8 */
-    show_text(&shown, (struct span){text.p, n});
-    fwrite(buf_at(&shown), 1, buf_len(&shown), stdout);
-    if (n < text.n) printf("... %zu more bytes", text.n - n);
-    buf_free(&shown);
+    while (n < text.n && (text.p[n] & 0xC0) == 0x80) n--;
+    show_text(lines, (struct span){text.p, n});
+    if (n < text.n) buf_addf(lines, "... %zu more bytes", text.n - n);
 }
 
 /* The book's socket.on('message', ...): a whole message has come. */
 static void on_message(struct conn *c, unsigned char type, struct span message)
 {
+    struct buf lines = {.max = 5 * SHOW_MAX}; /* \xHH is the longest */
+
     if (echo) {
         send_frame(c, type, message);
         return;
     }
-    fputs("Received: ", stdout);
+    buf_puts(&lines, "Received: ");
     if (type == WS_TEXT)
-        print_text(message);
+        add_text(&lines, message);
     else
-        printf("(binary, %zu bytes)", message.n);
-    printf("\nFrom IP: %s\n", c->ip);
+        buf_addf(&lines, "(binary, %zu bytes)", message.n);
+    buf_addf(&lines, "\nFrom IP: %s\n", c->ip);
+    fwrite(buf_at(&lines), 1, buf_len(&lines), stdout);
+    buf_free(&lines);
     if (type == WS_TEXT && span_is(message, "Hello"))
         send_frame(c, WS_TEXT, span_of("Websockets!"));
 }
