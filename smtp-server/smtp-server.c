@@ -40,7 +40,6 @@ enum {
     QUEUE_MAX = 1 << 24,    /* bytes that may wait for one syncer */
     RCPTS_MAX = 1000,       /* of one message; RFC 5321 asks for 100 */
     ENVELOPE_MAX = 1 << 19, /* bytes of its sender and recipients */
-    SPOOL_READ = 4096,      /* of the file where they stand, at a time */
     ERRORS_MAX = 20,        /* commands without sense, before we hang up */
     NAMES_MAX = 100,        /* users, and hosts */
     NAME_BYTES = 255,       /* of a user's or a host's name */
@@ -110,16 +109,15 @@ struct conn {
     int errors;    /* commands that made no sense */
 
     /* The message. */
-    struct buf envelope; /* "from FROM\n", then "USER RCPT\n" for each */
+    struct buf envelope; /* "JOB FROM\n", then "USER RCPT\n" for each */
     int nrcpts;
     bool utf8;             /* MAIL said SMTPUTF8 */
-    int64_t job;           /* the message's number */
-    int file;              /* its spool file; -1: none */
+    int file;              /* its first letter, as it is written; -1: none */
     int64_t size;          /* bytes of text so far */
     int failure;           /* what the dot will be answered, if not 250 */
     struct smtp_text text; /* where in the text we are */
 
-    struct buf jobs; /* of a SYNCER: the numbers that it has not answered */
+    struct buf jobs; /* of a SYNCER: the envelopes it has not answered */
 };
 
 /* The busy ones stand first: conns[0 .. nbusy - 1]. See run(). */
@@ -159,40 +157,36 @@ static int find_user(struct span name)
  */
 
 /* A 250 is a promise: every recipient has a letter, whole and once, and has it
- * still when the power fails now. Until then nobody has one. A message takes
- * these steps, JOB being its number:
+ * still when the power fails now. Until then nobody has one. So a message takes
+ * these steps; JOB is its number, and N that of the letter:
  *
- *     mail/.smtp-JOB         0. the server writes the envelope, and the text as
- *                               it comes in: the spool file
- *     mail/USER/.smtp-JOB-N  1. every letter is written, and fsync()ed
- *     mail/USER/FROM-MS      2. when all are, each gets its name by link(),
- *                               which never replaces a file, as rename() would
- *                            3. the folders are fsync()ed: the names stay
- *                            4. the names with a dot go, the spool file last
- *                            5. 250
+ *     mail/USER/.smtp-JOB-N  0. the server writes letter 1 as the text comes in
+ *                            1. the others are copied from it; each is
+ * fsync()ed mail/USER/FROM-MS      2. when all are, each gets its name by
+ * link(), which never replaces a file, as rename() would
+ *                            3. fsync() of the folders makes these names last
+ *                            4. the names with a dot go, and the answer is 250
  *
- * Who fails on the way takes everything back and answers 451 or 452. Who is
- * killed can not; so, at the start, a spool file tells what was under way, and
- * is settled: a letter that has only its first name has not passed step 2, and
- * then nobody was promised anything, and all letters of that message go. */
+ * Who fails on the way takes all back and answers 451 or 452. Who is killed can
+ * not, so others look afterwards: if one letter of a message has but its first
+ * name, step 2 was not done, nobody was promised anything, and all of it goes.
+ */
 
 #define TEMPORARY ".smtp-" /* so begin the names that nobody shall see */
 
 struct job {
-    int64_t number;
-    int spool;       /* the spool file; what comes next there is the text */
-    struct buf head; /* its front: the envelope, and perhaps more */
-    off_t text;      /* where the text begins */
-    int status;      /* 250, 451 or 452 */
+    struct span envelope;
+    int status; /* 250, 451 or 452 */
 };
 
 struct letter {
-    struct span from, user, rcpt;
+    struct span job, from, user, rcpt;
+    int n;                /* 1 is the first */
     char path[PATH_SIZE]; /* mail/USER/.smtp-JOB-N */
 };
 
-/* Takes a line, "USER RCPT\n", off the front of an envelope. The first line is
- * "from FROM\n", and the last is empty. */
+/* Takes a line off the front of an envelope. The first is "JOB FROM\n", the
+ * others are "USER RCPT\n"; an empty one may stand at the end. */
 static bool next_line(struct span *rest, struct span *word,
                       struct span *address)
 {
@@ -207,14 +201,33 @@ static bool next_line(struct span *rest, struct span *word,
     return true;
 }
 
-static bool is_temporary(const char *name)
+/* Start with all zeros in *l. */
+static bool next_letter(struct span *rest, struct letter *l)
 {
-    return strncmp(name, TEMPORARY, strlen(TEMPORARY)) == 0;
+    if (l->n++ == 0) next_line(rest, &l->job, &l->from);
+    if (!next_line(rest, &l->user, &l->rcpt)) return false;
+    snprintf(l->path, sizeof l->path, "mail/%.*s/" TEMPORARY "%.*s-%d",
+             (int)l->user.n, l->user.p, (int)l->job.n, l->job.p, l->n);
+    return true;
 }
 
-static void spool_path(char path[PATH_SIZE], int64_t job)
+static struct letter first_letter(struct span envelope)
 {
-    snprintf(path, PATH_SIZE, "mail/" TEMPORARY "%lld", (long long)job);
+    struct letter l = {0};
+    next_letter(&envelope, &l);
+    return l;
+}
+
+/* Does something to every letter, until it cannot be done. */
+static bool each_letter(struct job *j,
+                        bool (*act)(struct job *j, const struct letter *l))
+{
+    struct letter l = {0};
+    struct span rest = j->envelope;
+
+    while (next_letter(&rest, &l))
+        if (!act(j, &l)) return false;
+    return true;
 }
 
 /* For the operator: which folder, and what is wrong with it. Returns 452 for
@@ -251,57 +264,51 @@ static bool close_after(int fd, bool ok)
     return ok;
 }
 
-/* Reads the envelope from the spool file. */
-static bool open_job(struct job *j)
+/* What stands before the text. Returns its length. */
+static size_t letter_head(char head[2 * SMTP_LINE_MAX], const struct letter *l)
 {
-    char path[PATH_SIZE];
-    struct span rest, word, address;
-    ssize_t n;
-
-    j->status = 250;
-    j->head = (struct buf){.max = ENVELOPE_MAX + READ_SIZE};
-    spool_path(path, j->number);
-    j->spool = open(path, O_RDONLY | O_NOFOLLOW);
-    do {
-        char *room = buf_room(&j->head, SPOOL_READ);
-        n = room ? read(j->spool, room, SPOOL_READ) : -1;
-        if (n > 0) j->head.end += (size_t)n;
-        rest = buf_span(&j->head);
-        while (next_line(&rest, &word, &address)) continue;
-    } while (n > 0 && (rest.n == 0 || rest.p[0] != '\n'));
-    j->text = (off_t)(buf_len(&j->head) - rest.n) + 1;
-    if (n <= 0) j->status = report(path);
-    return n > 0;
+    return (size_t)snprintf(head, 2 * SMTP_LINE_MAX,
+                            "From: %.*s \nTo: %.*s \n\n", (int)l->from.n,
+                            l->from.p, (int)l->rcpt.n, l->rcpt.p);
 }
 
-/* Does something to every letter, until it cannot be done. */
-static bool each_letter(struct job *j,
-                        bool (*act)(struct job *j, const struct letter *l))
+/* A new letter with its head; -1 and errno if it cannot be. O_EXCL: a file
+ * that is there already may be a link to a letter that was delivered. */
+static int create_letter(const struct letter *l)
 {
-    struct letter l;
-    struct span rest = buf_span(&j->head), word;
+    char head[2 * SMTP_LINE_MAX];
+    size_t n = letter_head(head, l);
+    int fd = open(l->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
 
-    next_line(&rest, &word, &l.from);
-    for (int i = 0; next_line(&rest, &l.user, &l.rcpt); i++) {
-        snprintf(l.path, sizeof l.path, "mail/%.*s/" TEMPORARY "%lld-%d",
-                 (int)l.user.n, l.user.p, (long long)j->number, i);
-        if (!act(j, &l)) return false;
-    }
-    return true;
+    if (fd == -1 || write_all(fd, head, n)) return fd;
+    int saved = errno;
+    close(fd);
+    unlink(l->path);
+    errno = saved;
+    return -1;
+}
+
+static bool copy_text(const struct letter *from, int to)
+{
+    char data[READ_SIZE];
+    ssize_t n = (ssize_t)letter_head(data, from);
+    int fd = open(from->path, O_RDONLY | O_NOFOLLOW);
+    bool ok = fd != -1 && lseek(fd, (off_t)n, SEEK_SET) != -1;
+
+    while (ok && (n = read(fd, data, sizeof data)) > 0)
+        ok = write_all(to, data, (size_t)n);
+    return close_after(fd, ok && n == 0);
 }
 
 /* Step 1. */
 static bool write_letter(struct job *j, const struct letter *l)
 {
-    char data[READ_SIZE];
-    int fd = open(l->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-    ssize_t n = snprintf(data, sizeof data, "From: %.*s \nTo: %.*s \n\n",
-                         (int)l->from.n, l->from.p, (int)l->rcpt.n, l->rcpt.p);
-    bool ok = fd != -1 && lseek(j->spool, j->text, SEEK_SET) != -1;
+    struct letter first = first_letter(j->envelope);
+    int fd =
+        l->n == 1 ? open(l->path, O_WRONLY | O_NOFOLLOW) : create_letter(l);
+    bool ok = fd != -1 && (l->n == 1 || copy_text(&first, fd));
 
-    for (; ok && n > 0; n = read(j->spool, data, sizeof data))
-        ok = write_all(fd, data, (size_t)n);
-    ok = close_after(fd, ok && n == 0 && fsync(fd) == 0);
+    ok = close_after(fd, ok && fsync(fd) == 0);
     if (!ok) j->status = report(l->path);
     return ok;
 }
@@ -368,25 +375,35 @@ static bool sync_mailbox(struct job *j, const struct letter *l)
     return errno == 0;
 }
 
-/* Takes back step 2. */
-static bool unlink_final(struct job *j, const struct letter *l)
+static bool is_temporary(const char *name)
+{
+    return strncmp(name, TEMPORARY, strlen(TEMPORARY)) == 0;
+}
+
+/* Of the letter with this first name. */
+static void unlink_final(const char *temporary)
 {
     char path[PATH_SIZE];
+    int folder = (int)(strrchr(temporary, '/') - temporary);
     struct stat letter, other;
     struct dirent *entry;
 
-    (void)j;
-    if (lstat(l->path, &letter) == -1 || letter.st_nlink == 1) return true;
-    snprintf(path, sizeof path, "mail/%.*s", (int)l->user.n, l->user.p);
+    if (lstat(temporary, &letter) == -1 || letter.st_nlink == 1) return;
+    snprintf(path, sizeof path, "%.*s", folder, temporary);
     DIR *dir = opendir(path);
     while (dir && (entry = readdir(dir)) != NULL) {
-        snprintf(path, sizeof path, "mail/%.*s/%s", (int)l->user.n, l->user.p,
+        snprintf(path, sizeof path, "%.*s/%s", folder, temporary,
                  entry->d_name);
         if (!is_temporary(entry->d_name) && lstat(path, &other) == 0 &&
             other.st_ino == letter.st_ino)
             unlink(path);
     }
     if (dir) closedir(dir);
+}
+
+static bool take_back(struct job *j, const struct letter *l)
+{
+    if (j->status != 250) unlink_final(l->path);
     return true;
 }
 
@@ -397,49 +414,43 @@ static bool unlink_temporary(struct job *j, const struct letter *l)
     return true;
 }
 
-/* Step 4; or all is taken back, last first. */
-static void close_job(struct job *j)
-{
-    char path[PATH_SIZE];
-
-    if (j->status != 250) each_letter(j, unlink_final);
-    each_letter(j, unlink_temporary);
-    spool_path(path, j->number);
-    unlink(path);
-    close_after(j->spool, true);
-    buf_free(&j->head);
-}
-
 /* Some messages at once: each mailbox is synced once for all of them. */
 static void deliver(struct job *jobs, int n)
 {
     for (int i = 0; i < NAMES_MAX; i++) synced[i] = -1;
     for (int i = 0; i < n; i++) {
         struct job *j = &jobs[i];
-        if (open_job(j)) each_letter(j, write_letter);
-        if (j->status == 250) each_letter(j, link_letter);
+        j->status = 250;
+        if (each_letter(j, write_letter)) each_letter(j, link_letter);
     }
     for (int i = 0; i < n; i++)
         if (jobs[i].status == 250) each_letter(&jobs[i], sync_mailbox);
-    for (int i = 0; i < n; i++) close_job(&jobs[i]);
+    for (int i = 0; i < n; i++) {
+        each_letter(&jobs[i], take_back); /* of all, before any is forgotten */
+        each_letter(&jobs[i], unlink_temporary);
+    }
 }
 
-/* Not linked, though it could be. One that has gone had come to step 4. */
-static bool is_linked(struct job *j, const struct letter *l)
+/* A letter that has no first name any more had come to step 4. */
+static bool is_half_done(const char *temporary)
 {
     struct stat letter;
-
-    if (lstat(l->path, &letter) == 0 && letter.st_nlink == 1) j->status = 451;
-    return j->status == 250;
+    return lstat(temporary, &letter) == 0 && letter.st_nlink == 1;
 }
 
-/* Whoever was to deliver this has been killed on the way. */
-static void settle(int64_t number)
+static bool check_letter(struct job *j, const struct letter *l)
 {
-    struct job j = {.number = number};
+    if (is_half_done(l->path)) j->status = 451;
+    return true;
+}
 
-    if (open_job(&j)) each_letter(&j, is_linked);
-    close_job(&j);
+/* Whoever was to deliver this was killed on the way. */
+static void settle(struct job *j)
+{
+    j->status = 250;
+    each_letter(j, check_letter);
+    each_letter(j, take_back);
+    each_letter(j, unlink_temporary);
 }
 
 /* ---- syncers: processes that wait for the disk ----------------------------
@@ -448,13 +459,13 @@ static void settle(int64_t number)
 /* fsync() may take as long as it likes, and poll() knows nothing of it. So it
  * is called by helper processes, each at the other end of a socket that stands
  * among the connections: to run() a syncer is one more peer that takes some
- * time to answer. It is told the numbers of jobs, a line each, and answers in
- * their order, "250". Eight of them wait for the disk together, and what is
- * waited for together a disk writes at one go. */
+ * time to answer. It is sent envelopes, and answers "250" to each in turn.
+ * Eight of them wait for the disk together, and what is waited for together a
+ * disk writes at one go. */
 
 static struct conn *syncers[SYNCERS_MAX];
 static int nsyncers;
-static int64_t last_job;   /* its number */
+static long long last_job; /* its number */
 static int syncer_fd = -1; /* conn_open() is given this one, no client's */
 static int lock_fd = -1;   /* mail/.lock */
 
@@ -471,24 +482,37 @@ static bool lock_mail(short type, off_t at, int command)
     return lock_fd != -1 && fcntl(lock_fd, command, &lock) == 0;
 }
 
-/* Takes a number off the front. */
-static bool next_number(struct buf *lines, int64_t *number)
+/* Takes an envelope, with its empty line, off the front. */
+static bool next_job(struct span *rest, struct job *j)
 {
-    struct span in = buf_span(lines);
-    const char *end = in.n > 0 ? memchr(in.p, '\n', in.n) : NULL;
+    struct span all = *rest, word, address;
 
-    if (!end) return false;
-    *number = strtoll(in.p, NULL, 10);
-    buf_drop(lines, (size_t)(end - in.p) + 1);
+    while (next_line(&all, &word, &address)) continue;
+    if (all.n == 0 || all.p[0] != '\n') return false;
+    j->envelope = (struct span){rest->p, rest->n - all.n + 1};
+    *rest = (struct span){all.p + 1, all.n - 1};
     return true;
+}
+
+/* Delivers the first messages of those that wait in IN, and adds the answers
+ * to OUT. Returns how many. */
+static int deliver_some(struct buf *in, struct buf *out)
+{
+    struct job jobs[BATCH_MAX];
+    struct span rest = buf_span(in);
+    int n = 0;
+
+    while (n < BATCH_MAX && next_job(&rest, &jobs[n])) n++;
+    deliver(jobs, n);
+    for (int i = 0; i < n; i++) buf_addf(out, "%d\n", jobs[i].status);
+    buf_drop(in, buf_len(in) - rest.n);
+    return n;
 }
 
 /* All that a syncer does. It ends when the server has. */
 static void syncer_main(int fd)
 {
-    static struct job jobs[BATCH_MAX];
-    struct buf in = {.max = QUEUE_MAX}, out = {.max = OUT_MAX};
-    ssize_t n = 1;
+    struct buf in = {.max = QUEUE_MAX + READ_SIZE}, out = {.max = OUT_MAX};
 
     signal(SIGINT, SIG_IGN); /* ^C is for the server, which closes our socket */
     signal(SIGTERM, SIG_IGN);
@@ -497,23 +521,17 @@ static void syncer_main(int fd)
     lock_fd = -1;
     lock_mail(F_RDLCK, 1, F_SETLKW);
 
-    while (n > 0) {
-        char *room = buf_room(&in, SPOOL_READ);
-        n = room ? read(fd, room, SPOOL_READ) : 0;
-        if (n > 0) in.end += (size_t)n;
-        int count;
-        do {
-            count = 0;
-            while (count < BATCH_MAX && next_number(&in, &jobs[count].number))
-                count++;
-            deliver(jobs, count);
-            for (int i = 0; i < count; i++)
-                buf_addf(&out, "%d\n", jobs[i].status);
+    for (;;) {
+        char *room = buf_room(&in, READ_SIZE);
+        ssize_t n = room ? read(fd, room, READ_SIZE) : 0;
+        if (n == -1 && errno == EINTR) continue;
+        if (n <= 0) _exit(0);
+        in.end += (size_t)n;
+        while (deliver_some(&in, &out) > 0) {
             if (!write_all(fd, buf_at(&out), buf_len(&out))) _exit(0);
             buf_drop(&out, buf_len(&out));
-        } while (count > 0);
+        }
     }
-    _exit(0);
 }
 
 /* ---- the recipe --------------------------------------------------------- */
@@ -626,7 +644,7 @@ static void mail(struct conn *c, struct span args)
     } else if (from.utf8 && !c->utf8) {
         reply(c, 553, "5.6.7", "SMTPUTF8 is needed");
     } else {
-        buf_addf(&c->envelope, "from %.*s\n", (int)from.address.n,
+        buf_addf(&c->envelope, "%lld %.*s\n", ++last_job, (int)from.address.n,
                  from.address.p);
         reply_added(c, "2.1.0");
     }
@@ -721,29 +739,22 @@ static void reply_failure(struct conn *c, int code)
         reply(c, 451, "4.3.0", "cannot store it, try again later");
 }
 
-/* Closes the spool file, and removes it. */
-static void drop_spool(struct conn *c)
+/* Closes the letter that is being written, and removes it. */
+static void drop_letter(struct conn *c)
 {
-    char path[PATH_SIZE];
-
-    close_after(c->file, true);
+    close(c->file);
     c->file = -1;
-    spool_path(path, c->job);
-    unlink(path);
+    unlink(first_letter(buf_span(&c->envelope)).path);
 }
 
 static void data(struct conn *c, struct span none)
 {
-    char path[PATH_SIZE];
+    struct letter first = first_letter(buf_span(&c->envelope));
 
     (void)none;
-    spool_path(path, c->job = ++last_job);
-    c->file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-    if (c->file == -1 ||
-        !write_all(c->file, buf_at(&c->envelope), buf_len(&c->envelope)) ||
-        !write_all(c->file, "\n", 1)) {
-        reply_failure(c, report(path));
-        if (c->file != -1) drop_spool(c);
+    c->file = create_letter(&first);
+    if (c->file == -1) {
+        reply_failure(c, report(first.path));
         forget_message(c);
         return;
     }
@@ -867,21 +878,18 @@ static struct conn *least_busy(void)
 
 static void fail(struct conn *c, int code)
 {
-    drop_spool(c);
+    drop_letter(c);
     c->failure = code;
 }
 
 static void save_text(struct conn *c, struct span text)
 {
-    char path[PATH_SIZE];
-
     if (c->failure) return; /* it is thrown away, up to the dot */
     c->size += (int64_t)text.n;
-    spool_path(path, c->job);
     if (c->size > max_size)
         fail(c, 552);
     else if (!write_all(c->file, text.p, text.n))
-        fail(c, report(path));
+        fail(c, report(first_letter(buf_span(&c->envelope)).path));
 }
 
 /* All the text is here. Without a syncer the server itself waits for the disk,
@@ -889,26 +897,36 @@ static void save_text(struct conn *c, struct span text)
 static void hand_over(struct conn *c)
 {
     struct conn *syncer = least_busy();
-    struct job here = {.number = c->job};
 
-    close(c->file); /* what was written is checked when it is read */
+    buf_puts(&c->envelope, "\n");
+    struct job j = {buf_span(&c->envelope), 451};
+    if (c->envelope.failed ||
+        (syncer && buf_len(&syncer->jobs) > QUEUE_MAX - j.envelope.n)) {
+        drop_letter(c);
+        finish(c, 451);
+        return;
+    }
+    close(c->file); /* what goes wrong here, fsync() will tell */
     c->file = -1;
     if (syncer) {
-        buf_addf(&syncer->out, "%lld\n", (long long)c->job);
-        buf_addf(&syncer->jobs, "%lld\n", (long long)c->job);
+        buf_add(&syncer->jobs, j.envelope.p, j.envelope.n);
+        buf_add(&syncer->out, j.envelope.p, j.envelope.n);
         conn_enter(c, SYNCING, SYNC_MS);
     } else {
-        deliver(&here, 1);
-        finish(c, here.status);
+        deliver(&j, 1);
+        finish(c, j.status);
     }
 }
 
-/* A syncer's answer. The client may have left meanwhile. */
-static void finish_job(int64_t job, int status)
+/* The client may have left meanwhile. */
+static void finish_job(struct span envelope, int status)
 {
-    for (int i = 0; i < nconns; i++) {
-        if (conns[i]->state != SYNCING || conns[i]->job != job) continue;
-        finish(conns[i], status);
+    for (int i = 0; i < nconns; i++) { /* those that wait stand in front */
+        struct conn *c = conns[i];
+        if (c->state != SYNCING || buf_len(&c->envelope) != envelope.n ||
+            memcmp(buf_at(&c->envelope), envelope.p, envelope.n) != 0)
+            continue;
+        finish(c, status);
         return;
     }
 }
@@ -953,31 +971,45 @@ static void make_folder(const char *path, const char *parent)
     if (!sync_folder(parent)) die(parent);
 }
 
-static DIR *open_folder(const char *path)
+/* One temporary name, in three rounds: find what is half done, take back the
+ * final names of these messages, forget all temporary names. */
+static void clear_name(int round, const char *path, struct buf *half_done)
 {
-    DIR *dir = opendir(path);
-    if (!dir) die(path);
-    return dir;
+    const char *number = strrchr(path, '/') + 1 + strlen(TEMPORARY);
+    long long job = strtoll(number, NULL, 10), one;
+
+    if (round == 0 && is_half_done(path)) buf_add(half_done, &job, sizeof job);
+    for (size_t i = 0; round == 1 && i < buf_len(half_done); i += sizeof one) {
+        memcpy(&one, buf_at(half_done) + i, sizeof one);
+        if (one == job) unlink_final(path);
+    }
+    if (round == 2) unlink(path);
 }
 
-static const char *next_temporary(DIR *dir)
-{
-    struct dirent *entry;
-
-    while ((entry = readdir(dir)) != NULL)
-        if (is_temporary(entry->d_name)) return entry->d_name;
-    return NULL;
-}
-
-/* What a crash has left: spool files, and with them letters. */
+/* What a crash has left. */
 static void clear_left_overs(void)
 {
-    const char *name;
-    DIR *dir = open_folder("mail");
+    struct buf half_done = {.max = INT_MAX};
+    char path[PATH_SIZE];
 
-    while ((name = next_temporary(dir)) != NULL)
-        settle(strtoll(name + strlen(TEMPORARY), NULL, 10));
-    closedir(dir);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < users.n; i++) {
+            struct dirent *entry;
+            struct span user = users.list[i];
+            snprintf(path, sizeof path, "mail/%.*s", (int)user.n, user.p);
+            DIR *dir = opendir(path);
+            if (!dir) die(path);
+            while ((entry = readdir(dir)) != NULL) {
+                if (!is_temporary(entry->d_name)) continue;
+                snprintf(path, sizeof path, "mail/%.*s/%s", (int)user.n, user.p,
+                         entry->d_name);
+                clear_name(round, path, &half_done);
+            }
+            closedir(dir);
+        }
+    }
+    if (half_done.failed) die("mail");
+    buf_free(&half_done);
 }
 
 /* Makes mail/ and the mailboxes, and clears them, unless another server is at
@@ -1029,7 +1061,7 @@ static void syncer_started(struct conn *c)
     syncers[nsyncers++] = c;
     max_conns++;
     c->own = true;
-    c->out.max = c->jobs.max = QUEUE_MAX;
+    c->out.max = c->jobs.max = QUEUE_MAX + ENVELOPE_MAX;
     conn_enter(c, SYNCER, INT_MAX);
 }
 
@@ -1037,12 +1069,13 @@ static void syncer_started(struct conn *c)
  * client will send it twice, which is better than never: RFC 1047. */
 static void syncer_stopped(struct conn *c)
 {
-    int64_t job;
+    struct span rest = buf_span(&c->jobs);
+    struct job j;
     int i = 0;
 
-    while (next_number(&c->jobs, &job)) {
-        settle(job);
-        finish_job(job, 451);
+    while (next_job(&rest, &j)) {
+        settle(&j);
+        finish_job(j.envelope, 451);
     }
     buf_free(&c->jobs);
     while (syncers[i] != c) i++;
@@ -1067,7 +1100,7 @@ static void conn_start(struct conn *c)
 static void conn_stop(struct conn *c)
 {
     if (c->own) syncer_stopped(c);
-    if (c->file != -1) drop_spool(c);
+    if (c->file != -1) drop_letter(c);
     buf_free(&c->envelope);
 }
 
@@ -1081,7 +1114,7 @@ static bool conn_reading(const struct conn *c)
 /* The last word to a client: RFC 5321, 3.8. */
 static void hang_up(struct conn *c, const char *detail, const char *why)
 {
-    if (c->file != -1) drop_spool(c);
+    if (c->file != -1) drop_letter(c);
     reply(c, 421, detail, why);
     conn_enter(c, REPLY, SEND_MS);
 }
@@ -1133,19 +1166,27 @@ static size_t read_data(struct conn *c)
     return used;
 }
 
+static size_t read_answer(struct conn *c)
+{
+    struct span in = buf_span(&c->in), rest = buf_span(&c->jobs);
+    const char *end = memchr(in.p, '\n', in.n);
+    struct job j;
+
+    if (!end || !next_job(&rest, &j)) return 0;
+    finish_job(j.envelope, (int)strtol(in.p, NULL, 10));
+    buf_drop(&c->jobs, buf_len(&c->jobs) - rest.n);
+    return (size_t)(end - in.p) + 1;
+}
+
 /* Go on with what is in c->in, as long as c->out has room. */
 static void conn_advance(struct conn *c)
 {
-    int64_t status, job;
-
-    while (c->state == SYNCER && next_number(&c->in, &status) &&
-           next_number(&c->jobs, &job))
-        finish_job(job, (int)status);
-    while (c->state <= READ_DATA && buf_len(&c->in) > 0 &&
+    while (c->state <= SYNCER && buf_len(&c->in) > 0 &&
            buf_len(&c->out) < OUT_HIGH) {
-        size_t used = c->state == READ_DATA ? read_data(c)
-                      : c->too_long         ? skip_line(c)
-                                            : read_command(c);
+        size_t used = c->state == SYNCER      ? read_answer(c)
+                      : c->state == READ_DATA ? read_data(c)
+                      : c->too_long           ? skip_line(c)
+                                              : read_command(c);
         if (used == 0) return;
         buf_drop(&c->in, used);
     }

@@ -79,8 +79,7 @@ def letters(root, user='you'):
 
 
 def left_overs(root):
-    return (glob.glob(os.path.join(root, 'mail', '.smtp-*')) +
-            glob.glob(os.path.join(root, 'mail', '*', '.*')))
+    return glob.glob(os.path.join(root, 'mail', '*', '.*'))
 
 
 def letter(body=BODY, sender=b'me@me.com', to=b'you@example.com'):
@@ -477,16 +476,14 @@ class BadPeers(unittest.TestCase):
 
     def test_out_of_files_for_mail(self):
         """No message for now, but no end either."""
-        with start(SYNCERS=0, preexec=wire.files_at_most(11)) as server:
+        with start(SYNCERS=0, preexec=wire.files_at_most(10)) as server:
             one, two = Client(server), Client(server)
             one.start_data()
-            two.start_data()
-            self.assertEqual(one.say(b'.'), 452)
-            self.assertEqual(one.mail(), 452)
-            two.expect(250, b'.')
-            self.assertEqual(one.mail(), 250)
-            self.assertEqual(len(letters(server.root)), 2)
-            self.after(server)
+            two.expect(250, b'MAIL FROM:<me@me.com>')
+            two.expect(250, b'RCPT TO:<you@example.com>')
+            two.expect(452, b'DATA')
+            one.expect(250, b'.')
+            self.assertEqual(two.mail(), 250)
 
     def test_max_conns(self):
         """The syncers take nobody's place."""
@@ -505,7 +502,9 @@ class Storage(unittest.TestCase):
         with start() as server:
             client = Client(server)
             os.rmdir(server.root + '/mail/you')
-            self.assertEqual(client.mail(), 451)
+            client.expect(250, b'MAIL FROM:<me@me.com>')
+            client.expect(250, b'RCPT TO:<you@example.com>')
+            self.assertEqual(client.say(b'DATA'), 451)
             server.wait_error('mail/you: No such file or directory')
             # All or none: the other recipient gets nothing either.
             self.assertEqual(client.mail(to=[b'another@localhost']), 250)
@@ -519,6 +518,8 @@ class Storage(unittest.TestCase):
         with start() as server:
             client = Client(server)
             client.start_data()
+            for name in left_overs(server.root):
+                os.unlink(name)
             os.rmdir(server.root + '/mail/you')
             client.expect(451, BODY + b'.')
             client.expect(250, b'NOOP')
@@ -578,35 +579,25 @@ class Storage(unittest.TestCase):
             self.assertEqual(Client(server).mail(), 250)
             server.kill()
             root = server.root
-            mail = root + '/mail/'
-            you, another = mail + 'you/', mail + 'another/'
+            you, another = root + '/mail/you/', root + '/mail/another/'
             done, = os.listdir(you)
-            both = (b'from me@me.com\nyou you@localhost\n'
-                    b'another another@localhost\n\ntext\r\n')
-            for name, content in (
-                    (mail + '.smtp-1', both),         # both linked: it stays
-                    (mail + '.smtp-2', both),         # one linked: both go
-                    (mail + '.smtp-3', both),         # one unlinked already
-                    (mail + '.smtp-4', both[:20]),    # not even an envelope
-                    (mail + '.smtp-5', b''),
-                    (mail + '.smtp-6', both),         # no letters yet
-                    (you + 'whole-1', b''), (another + 'whole-1', b''),
-                    (you + 'half-2', b''), (another + '.smtp-2-1', b''),
-                    (another + 'whole-3', b''),
-                    (you + '.gitkeep', b''), (another + 'x', b'')):
-                with open(name, 'wb') as file:
-                    file.write(content)
-            os.link(you + 'whole-1', you + '.smtp-1-0')
-            os.link(another + 'whole-1', another + '.smtp-1-1')
-            os.link(you + 'half-2', you + '.smtp-2-0')
-            os.link(another + 'whole-3', another + '.smtp-3-1')
+            # 1 is whole, 2 is linked in one mailbox, 3 is in none, and of 4
+            # one letter has lost its first name already.
+            for name in (you + 'one', another + 'one', you + 'two',
+                         another + '.smtp-2-2', you + '.smtp-3-1',
+                         you + 'four', another + 'four',
+                         you + '.gitkeep', another + 'x'):
+                with open(name, 'w'):
+                    pass
+            os.link(you + 'one', you + '.smtp-1-1')
+            os.link(another + 'one', another + '.smtp-1-2')
+            os.link(you + 'two', you + '.smtp-2-1')
+            os.link(another + 'four', another + '.smtp-4-2')
             with start(ROOT=root):
                 self.assertEqual(sorted(os.listdir(you)),
-                                 ['.gitkeep', done, 'whole-1'])
+                                 ['.gitkeep', 'four', done, 'one'])
                 self.assertEqual(sorted(os.listdir(another)),
-                                 ['whole-1', 'whole-3', 'x'])
-                self.assertEqual(sorted(os.listdir(mail)),
-                                 ['.lock', 'another', 'you'])
+                                 ['four', 'one', 'x'])
                 self.assertEqual(os.stat(you + done).st_nlink, 1)
                 with open(you + done, 'rb') as file:
                     self.assertEqual(file.read(), letter())
@@ -687,17 +678,30 @@ class Syncers(unittest.TestCase):
                 self.assertEqual(len(sockets), 1)
 
     def test_a_dead_one(self):
-        """Its messages are answered 451, and another one takes over."""
+        """Its messages are answered 451 and leave nothing, even those whose
+        clients have left; and another one takes over."""
+        to = [b'you@localhost', b'another@localhost']
         with start(SYNCERS=1) as server:
-            client = Client(server)
+            client, gone = Client(server), Client(server)
             self.assertEqual(client.mail(), 250)
             syncer, = syncers(server)
             os.kill(syncer, signal.SIGSTOP)
-            client.start_data()
-            client.peer.send(b'.\r\n')
-            other = Client(server)  # by now the message is on its way
+            for one in (client, gone):
+                one.start_data(to=to)
+                one.peer.send(b'.\r\n')
+            gone.peer.reset()
+            other = Client(server)  # by now the messages are on their way
+            # As if one letter had come to its name, and the other not.
+            for first in left_overs(server.root):
+                os.link(first, first.replace('.smtp', 'half'))
+                second = first.replace('/you/', '/another/')[:-1] + '2'
+                with open(second, 'w'):
+                    pass
             os.kill(syncer, signal.SIGKILL)
             self.assertEqual(client.reply(), 451)
+            self.assertEqual(left_overs(server.root), [])
+            self.assertEqual(len(letters(server.root)), 1)
+            self.assertEqual(letters(server.root, 'another'), {})
             self.assertEqual(other.mail(), 250)  # without a syncer
             self.assertEqual(Client(server).mail(), 250)
             self.assertEqual(len(syncers(server)), 1)
