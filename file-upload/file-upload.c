@@ -416,11 +416,6 @@ static void get_page(struct conn *c, struct span path)
     reply(c, 200, page->type, buf_span(&page->text));
 }
 
-static bool is_continuation(char c)
-{
-    return ((unsigned char)c & 0xC0) == 0x80;
-}
-
 /* A name from outside becomes part of a file's name: what follows the last
  * slash of either kind, in UTF-8, without control bytes and leading dots, cut
  * to MAX bytes between two characters. */
@@ -442,7 +437,7 @@ static void clean_name(char *out, size_t max, struct span raw,
     }
     if (n > max) {
         n = max;
-        while (is_continuation(out[n])) n--;
+        while (((unsigned char)out[n] & 0xC0) == 0x80) n--;
     }
     out[n] = '\0';
     if (n == 0) snprintf(out, max + 1, "%s", instead);
