@@ -563,9 +563,9 @@ static int64_t accept_all(int listener)
     while (nconns < max_conns) {
         int fd = accept(listener, NULL, NULL);
         if (fd >= 0) {
-            reported = false;
             conn_open(fd);
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            reported = false; /* all are in: the next time is news again */
             return now;
         } else if (errno != EINTR && errno != ECONNABORTED) {
             if (!reported) perror("accept");
