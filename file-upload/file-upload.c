@@ -755,11 +755,15 @@ static void conn_start(struct conn *c)
     }
 }
 
-/* The request cannot be understood, so neither can what follows it. */
+/* The request cannot be understood, so neither can what follows it. One
+ * that is malformed only in its body has had its answer, and gets no second. */
 static void refuse(struct conn *c, int status)
 {
     c->keep_alive = false;
-    reply_error(c, status);
+    if (c->state == SKIP_BODY)
+        conn_enter(c, REPLY, SEND_MS);
+    else
+        reply_error(c, status);
 }
 
 /* A client that goes leaves its file to nobody. A syncer that goes, which only

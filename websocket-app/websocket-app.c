@@ -505,11 +505,12 @@ static bool conn_reading(const struct conn *c)
     return c->state < REPLY;
 }
 
-/* The request cannot be understood, so neither can what follows it. */
+/* The request cannot be understood, so neither can what follows it. One
+ * that is malformed only in its body has had its answer, and gets no second. */
 static void refuse(struct conn *c, int status)
 {
     c->keep_alive = false;
-    reply_error(c, status);
+    if (c->state != SKIP_BODY) reply_error(c, status);
     conn_enter(c, REPLY, SEND_MS);
 }
 
