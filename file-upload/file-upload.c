@@ -42,7 +42,8 @@ enum {
     IN_MAX = HTTP_HEAD_MAX + READ_SIZE,
     LINES_MAX = 256 * 1024,                /* of an answer to a form */
     OUT_MAX = OUT_HIGH + LINES_MAX + 4096, /* room for one more answer */
-    PARTS_MAX = 1000,                      /* of a form; more is 413 */
+    SMALL_PIECE = 4096,     /* bytes of a form's file, not written alone */
+    PARTS_MAX = 1000,       /* of a form; more is 413 */
     TEXT_MAX = 1024 * 1024, /* bytes of a text field; more is 413 */
     NAME_SIZE = 200 + 1,    /* a file's name, or a field's, and NUL */
     NAMES_MAX = 255 - 15,   /* both: FIELD-1480000000000-NAME is to fit */
@@ -625,13 +626,38 @@ static void begin_part(struct conn *c)
         clean_name(up->part->field, NAME_SIZE - 1, name, "");
 }
 
+/* What is nearly a delimiter cuts a file into tiny pieces. They are written
+ * together: these are here while parse_form() runs, and no longer. */
+static char pieces[READ_SIZE];
+static size_t npieces;
+
+static void write_pieces(struct upload *up)
+{
+    size_t n = npieces;
+
+    npieces = 0;
+    if (n > 0) write_file(up->part, (struct span){pieces, n});
+}
+
+static void part_file(struct upload *up, struct span data)
+{
+    if (data.n > sizeof pieces - npieces) write_pieces(up);
+    if (data.n < SMALL_PIECE) {
+        memcpy(pieces + npieces, data.p, data.n);
+        npieces += data.n;
+    } else {
+        write_pieces(up);
+        write_file(up->part, data);
+    }
+}
+
 static void part_data(struct conn *c, struct span data)
 {
     struct upload *up = c->up;
 
     if (!up->part) return;
     if (up->part->is_file)
-        write_file(up->part, data);
+        part_file(up, data);
     else
         buf_add(&up->text, data.p, data.n);
     if (up->text.failed) end_upload(c, 413, "Too Large");
@@ -657,13 +683,17 @@ static void parse_form(struct conn *c, struct span in)
 
     while (c->state == READ_FORM) {
         switch (multipart_next(&c->up->form, &in, &data)) {
-        case MULTIPART_MORE: return;
+        case MULTIPART_MORE: write_pieces(c->up); return;
         case MULTIPART_HEAD: begin_part(c); break;
         case MULTIPART_DATA: part_data(c, data); break;
-        case MULTIPART_END: end_part(c->up); break;
+        case MULTIPART_END:
+            write_pieces(c->up);
+            end_part(c->up);
+            break;
         case MULTIPART_BAD: end_upload(c, 400, http_reason(400)); break;
         }
     }
+    npieces = 0; /* the form was refused */
 }
 
 /* All of a PUT's file is here, or no more of it is wanted. */

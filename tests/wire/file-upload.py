@@ -294,6 +294,11 @@ class Forms(OneServer):
                      lines('processed "userinput1" input.', saved_line()))
             self.assertEqual(self.files()[0][2], b'\r\n--AaB03' * 100)
 
+    def test_tiny_pieces_and_long_ones(self):
+        body = (b'\r\n--AaB03xZ' * 20000 + b'y' * 5000) * 3 + b'\r\n--AaB03xZ'
+        self.ask(form(file_part(body)), 200, lines(saved_line()))
+        self.assertEqual(self.files()[0][2], body)
+
     def test_forms_of_a_form(self):
         body = file_part()
         long_head = part('name=f; filename=a.txt', b'hello',
