@@ -4,10 +4,10 @@
  *
  * Read main() at the bottom first, then run(), then conn_turn(); the recipe
  * itself is the section called "the recipe", and begins with its table of
- * verbs. What a client may send is taken apart in smtp.c. */
+ * verbs. What a client may send is taken apart in smtp.c, and what is needed to
+ * mean a 250 is in letters.c. */
 #define _POSIX_C_SOURCE 200809L
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -22,12 +22,12 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "../common/buf.h"
 #include "../common/show.h"
+#include "letters.h"
 #include "smtp.h"
 
 /* ---- settings ----------------------------------------------------------- */
@@ -41,10 +41,7 @@ enum {
     RCPTS_MAX = 1000,       /* of one message; RFC 5321 asks for 100 */
     ENVELOPE_MAX = 1 << 19, /* bytes of its sender and recipients */
     ERRORS_MAX = 20,        /* commands without sense, before we hang up */
-    NAMES_MAX = 100,        /* users, and hosts */
     NAME_BYTES = 255,       /* of a user's or a host's name */
-    FROM_MAX = 200,         /* bytes of a sender in a file's name */
-    PATH_SIZE = 600,        /* "mail/", a user, "/" and a file's name */
     SYNCERS_MAX = 64,
     BATCH_MAX = 32,          /* messages that one syncer syncs together */
     FILES_EACH = 2,          /* descriptors that a connection may need */
@@ -72,10 +69,7 @@ static bool tracing;          /* TRACE=1: show the conversation on stderr */
 
 static int max_size = 10 * 1024 * 1024; /* bytes of a message */
 static int max_syncers = 8;             /* SYNCERS */
-static struct names {
-    struct span list[NAMES_MAX];
-    int n;
-} users, hosts;
+static struct names users, hosts;
 
 /* ---- one connection ----------------------------------------------------- */
 
@@ -143,320 +137,7 @@ static void conn_enter(struct conn *c, enum conn_state state, int ms)
     c->deadline = now + ms;
 }
 
-/* -1: nobody of that name. */
-static int find_user(struct span name)
-{
-    for (int i = 0; i < users.n; i++)
-        if (users.list[i].n == name.n &&
-            memcmp(users.list[i].p, name.p, name.n) == 0)
-            return i;
-    return -1;
-}
-
-/* ---- durability: from the first byte of a message to its 250 --------------
- */
-
-/* A 250 is a promise: every recipient has a letter, whole and once, and has it
- * still when the power fails now. Until then nobody has one. So a message takes
- * these steps; JOB is its number, and N that of the letter:
- *
- *     mail/USER/.smtp-JOB-N  0. the server writes letter 1 as the text comes in
- *                            1. the others are copied from it; each is
- * fsync()ed mail/USER/FROM-MS      2. when all are, each gets its name by
- * link(), which never replaces a file, as rename() would
- *                            3. fsync() of the folders makes these names last
- *                            4. the names with a dot go, and the answer is 250
- *
- * Who fails on the way takes all back and answers 451 or 452. Who is killed can
- * not, so others look afterwards: if one letter of a message has but its first
- * name, step 2 was not done, nobody was promised anything, and all of it goes.
- */
-
-#define TEMPORARY ".smtp-" /* so begin the names that nobody shall see */
-
-struct job {
-    struct span envelope;
-    int status; /* 250, 451 or 452 */
-};
-
-struct letter {
-    struct span job, from, user, rcpt;
-    int n;                /* 1 is the first */
-    char path[PATH_SIZE]; /* mail/USER/.smtp-JOB-N */
-};
-
-/* Takes a line off the front of an envelope. The first is "JOB FROM\n", the
- * others are "USER RCPT\n"; an empty one may stand at the end. */
-static bool next_line(struct span *rest, struct span *word,
-                      struct span *address)
-{
-    const char *end = rest->n > 0 ? memchr(rest->p, '\n', rest->n) : NULL;
-
-    if (!end || end == rest->p) return false;
-    size_t n = (size_t)(end - rest->p), blank = 0;
-    while (rest->p[blank] != ' ') blank++;
-    *word = (struct span){rest->p, blank};
-    *address = (struct span){rest->p + blank + 1, n - blank - 1};
-    *rest = (struct span){end + 1, rest->n - n - 1};
-    return true;
-}
-
-/* Start with all zeros in *l. */
-static bool next_letter(struct span *rest, struct letter *l)
-{
-    if (l->n++ == 0) next_line(rest, &l->job, &l->from);
-    if (!next_line(rest, &l->user, &l->rcpt)) return false;
-    snprintf(l->path, sizeof l->path, "mail/%.*s/" TEMPORARY "%.*s-%d",
-             (int)l->user.n, l->user.p, (int)l->job.n, l->job.p, l->n);
-    return true;
-}
-
-static struct letter first_letter(struct span envelope)
-{
-    struct letter l = {0};
-    next_letter(&envelope, &l);
-    return l;
-}
-
-/* Does something to every letter, until it cannot be done. */
-static bool each_letter(struct job *j,
-                        bool (*act)(struct job *j, const struct letter *l))
-{
-    struct letter l = {0};
-    struct span rest = j->envelope;
-
-    while (next_letter(&rest, &l))
-        if (!act(j, &l)) return false;
-    return true;
-}
-
-/* For the operator: which folder, and what is wrong with it. Returns 452 for
- * what may pass when there is more room, 451 for the rest. */
-static int report(const char *path)
-{
-    bool full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG ||
-                errno == EMFILE || errno == ENFILE;
-
-    fprintf(stderr, "%.*s: %s\n", (int)(strrchr(path, '/') - path), path,
-            strerror(errno));
-    return full ? 452 : 451;
-}
-
-static bool write_all(int fd, const char *p, size_t n)
-{
-    while (n > 0) {
-        ssize_t done = write(fd, p, n);
-        if (done == -1 && errno != EINTR) return false;
-        if (done == -1) continue;
-        p += done;
-        n -= (size_t)done;
-    }
-    return true;
-}
-
-/* close(), for one that has to report another error. */
-static bool close_after(int fd, bool ok)
-{
-    int saved = errno;
-
-    if (fd != -1) close(fd);
-    errno = saved;
-    return ok;
-}
-
-/* What stands before the text. Returns its length. */
-static size_t letter_head(char head[2 * SMTP_LINE_MAX], const struct letter *l)
-{
-    return (size_t)snprintf(head, 2 * SMTP_LINE_MAX,
-                            "From: %.*s \nTo: %.*s \n\n", (int)l->from.n,
-                            l->from.p, (int)l->rcpt.n, l->rcpt.p);
-}
-
-/* A new letter with its head; -1 and errno if it cannot be. O_EXCL: a file
- * that is there already may be a link to a letter that was delivered. */
-static int create_letter(const struct letter *l)
-{
-    char head[2 * SMTP_LINE_MAX];
-    size_t n = letter_head(head, l);
-    int fd = open(l->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-
-    if (fd == -1 || write_all(fd, head, n)) return fd;
-    int saved = errno;
-    close(fd);
-    unlink(l->path);
-    errno = saved;
-    return -1;
-}
-
-static bool copy_text(const struct letter *from, int to)
-{
-    char data[READ_SIZE];
-    ssize_t n = (ssize_t)letter_head(data, from);
-    int fd = open(from->path, O_RDONLY | O_NOFOLLOW);
-    bool ok = fd != -1 && lseek(fd, (off_t)n, SEEK_SET) != -1;
-
-    while (ok && (n = read(fd, data, sizeof data)) > 0)
-        ok = write_all(to, data, (size_t)n);
-    return close_after(fd, ok && n == 0);
-}
-
-/* Step 1. */
-static bool write_letter(struct job *j, const struct letter *l)
-{
-    struct letter first = first_letter(j->envelope);
-    int fd =
-        l->n == 1 ? open(l->path, O_WRONLY | O_NOFOLLOW) : create_letter(l);
-    bool ok = fd != -1 && (l->n == 1 || copy_text(&first, fd));
-
-    ok = close_after(fd, ok && fsync(fd) == 0);
-    if (!ok) j->status = report(l->path);
-    return ok;
-}
-
-static int64_t wall_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* FROM-MILLISECONDS; the sender as far as it is safe in a file's name. */
-static void final_path(char path[PATH_SIZE], const struct letter *l, int64_t ms)
-{
-    char safe[FROM_MAX + 1];
-    size_t n = l->from.n < FROM_MAX ? l->from.n : FROM_MAX;
-
-    while (n > 0 && n < l->from.n && (l->from.p[n] & 0xc0) == 0x80)
-        n--; /* not in the middle of a character */
-    for (size_t i = 0; i < n; i++) {
-        char byte = l->from.p[i];
-        bool unsafe = strchr(i == 0 ? "/\\.-" : "/\\", byte) != NULL;
-        safe[i] = unsafe ? '_' : byte;
-    }
-    if (n == 0) safe[n++] = '_'; /* the null sender */
-    snprintf(path, PATH_SIZE, "mail/%.*s/%.*s-%lld", (int)l->user.n, l->user.p,
-             (int)n, safe, (long long)ms);
-}
-
-/* Step 2: the first millisecond that is free. More than a thousand letters a
- * second run ahead of the clock; so the search goes on where the last ended. */
-static bool link_letter(struct job *j, const struct letter *l)
-{
-    static int64_t ms;
-    char path[PATH_SIZE];
-    int done;
-
-    if (ms < wall_ms()) ms = wall_ms();
-    do {
-        final_path(path, l, ms++);
-        done = link(l->path, path);
-    } while (done == -1 && errno == EEXIST);
-    if (done == -1) j->status = report(l->path);
-    return done == 0;
-}
-
-static bool sync_folder(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY);
-    return close_after(fd, fd != -1 && fsync(fd) == 0);
-}
-
-/* Of each mailbox, in this batch: 0, or what fsync() said; -1: not called. */
-static int synced[NAMES_MAX];
-
-/* Step 3. */
-static bool sync_mailbox(struct job *j, const struct letter *l)
-{
-    char path[PATH_SIZE];
-    int *error = &synced[find_user(l->user)];
-
-    snprintf(path, sizeof path, "mail/%.*s/", (int)l->user.n, l->user.p);
-    if (*error == -1) *error = sync_folder(path) ? 0 : errno;
-    errno = *error;
-    if (errno) j->status = report(path);
-    return errno == 0;
-}
-
-static bool is_temporary(const char *name)
-{
-    return strncmp(name, TEMPORARY, strlen(TEMPORARY)) == 0;
-}
-
-/* Of the letter with this first name. */
-static void unlink_final(const char *temporary)
-{
-    char path[PATH_SIZE];
-    int folder = (int)(strrchr(temporary, '/') - temporary);
-    struct stat letter, other;
-    struct dirent *entry;
-
-    if (lstat(temporary, &letter) == -1 || letter.st_nlink == 1) return;
-    snprintf(path, sizeof path, "%.*s", folder, temporary);
-    DIR *dir = opendir(path);
-    while (dir && (entry = readdir(dir)) != NULL) {
-        snprintf(path, sizeof path, "%.*s/%s", folder, temporary,
-                 entry->d_name);
-        if (!is_temporary(entry->d_name) && lstat(path, &other) == 0 &&
-            other.st_ino == letter.st_ino)
-            unlink(path);
-    }
-    if (dir) closedir(dir);
-}
-
-static bool take_back(struct job *j, const struct letter *l)
-{
-    if (j->status != 250) unlink_final(l->path);
-    return true;
-}
-
-static bool unlink_temporary(struct job *j, const struct letter *l)
-{
-    (void)j;
-    unlink(l->path);
-    return true;
-}
-
-/* Some messages at once: each mailbox is synced once for all of them. */
-static void deliver(struct job *jobs, int n)
-{
-    for (int i = 0; i < NAMES_MAX; i++) synced[i] = -1;
-    for (int i = 0; i < n; i++) {
-        struct job *j = &jobs[i];
-        j->status = 250;
-        if (each_letter(j, write_letter)) each_letter(j, link_letter);
-    }
-    for (int i = 0; i < n; i++)
-        if (jobs[i].status == 250) each_letter(&jobs[i], sync_mailbox);
-    for (int i = 0; i < n; i++) {
-        each_letter(&jobs[i], take_back); /* of all, before any is forgotten */
-        each_letter(&jobs[i], unlink_temporary);
-    }
-}
-
-/* A letter that has no first name any more had come to step 4. */
-static bool is_half_done(const char *temporary)
-{
-    struct stat letter;
-    return lstat(temporary, &letter) == 0 && letter.st_nlink == 1;
-}
-
-static bool check_letter(struct job *j, const struct letter *l)
-{
-    if (is_half_done(l->path)) j->status = 451;
-    return true;
-}
-
-/* Whoever was to deliver this was killed on the way. */
-static void settle(struct job *j)
-{
-    j->status = 250;
-    each_letter(j, check_letter);
-    each_letter(j, take_back);
-    each_letter(j, unlink_temporary);
-}
-
-/* ---- syncers: processes that wait for the disk ----------------------------
- */
+/* ---- syncers: processes that wait for the disk -------------------------- */
 
 /* fsync() may take as long as it likes, and poll() knows nothing of it. So it
  * is called by helper processes, each at the other end of a socket that stands
@@ -467,34 +148,8 @@ static void settle(struct job *j)
 
 static struct conn *syncers[SYNCERS_MAX];
 static int nsyncers;
-static long long last_job; /* its number */
+static long long last_job; /* the number of a message */
 static int syncer_fd = -1; /* conn_open() is given this one, no client's */
-static int lock_fd = -1;   /* mail/.lock */
-
-/* Locks byte AT of mail/.lock. Every server holds byte 0 and every syncer byte
- * 1, shared, so that a server which starts can see whether others are at work.
- * However a process ends, its locks end with it. */
-static bool lock_mail(short type, off_t at, int command)
-{
-    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_len = 1};
-
-    lock.l_start = at;
-    if (lock_fd == -1)
-        lock_fd = open("mail/.lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
-    return lock_fd != -1 && fcntl(lock_fd, command, &lock) == 0;
-}
-
-/* Takes an envelope, with its empty line, off the front. */
-static bool next_job(struct span *rest, struct job *j)
-{
-    struct span all = *rest, word, address;
-
-    while (next_line(&all, &word, &address)) continue;
-    if (all.n == 0 || all.p[0] != '\n') return false;
-    j->envelope = (struct span){rest->p, rest->n - all.n + 1};
-    *rest = (struct span){all.p + 1, all.n - 1};
-    return true;
-}
 
 /* Delivers the first messages of those that wait in IN, and adds the answers
  * to OUT. Returns how many. */
@@ -520,8 +175,7 @@ static void syncer_main(int fd)
     signal(SIGTERM, SIG_IGN);
     for (int i = 3; i < 2 * max_conns + 64; i++)
         if (i != fd) close(i); /* the clients' sockets are none of ours */
-    lock_fd = -1;
-    lock_mail(F_RDLCK, 1, F_SETLKW);
+    lock_for_syncer();
 
     for (;;) {
         char *room = buf_room(&in, READ_SIZE);
@@ -678,11 +332,11 @@ static int find_mailbox(const struct smtp_path *path, int *code)
     *code = 0;
     if (path->domain.n > 0 && !is_host(path->domain)) return -1;
     if (span_is_nocase(name, "postmaster")) return 0;
-    int user = find_user(name);
+    int user = find_name(&users, name);
     const char *plus = memchr(text, '+', name.n);
     if (user == -1 && plus) {
         size_t n = (size_t)(plus - text);
-        user = find_user((struct span){text, n});
+        user = find_name(&users, (struct span){text, n});
         *code = asked_code((struct span){plus + 1, name.n - n - 1});
         if (*code == 0) return -1;
     }
@@ -696,7 +350,7 @@ static bool has_rcpt(const struct conn *c, int user, struct span address)
 
     next_line(&rest, &name, &rcpt); /* the sender */
     while (next_line(&rest, &name, &rcpt))
-        if (find_user(name) == user && span_same_nocase(rcpt, address))
+        if (find_name(&users, name) == user && span_same_nocase(rcpt, address))
             return true;
     return false;
 }
@@ -933,13 +587,7 @@ static void finish_job(struct span envelope, int status)
     }
 }
 
-/* ---- at the start: the folders ------------------------------------------- */
-
-static void die(const char *what)
-{
-    fprintf(stderr, "%s: %s\n", what, strerror(errno));
-    exit(1);
-}
+/* ---- users and hosts ---------------------------------------------------- */
 
 /* A list from the environment, "you,another". */
 static void read_names(struct names *names, const char *variable,
@@ -966,76 +614,7 @@ static void read_names(struct names *names, const char *variable,
     exit(2);
 }
 
-static void make_folder(const char *path, const char *parent)
-{
-    if (mkdir(path, 0700) == -1 && errno != EEXIST) die(path);
-    if (!sync_folder(path)) die(path);
-    if (!sync_folder(parent)) die(parent);
-}
-
-/* One temporary name, in three rounds: find what is half done, take back the
- * final names of these messages, forget all temporary names. */
-static void clear_name(int round, const char *path, struct buf *half_done)
-{
-    const char *number = strrchr(path, '/') + 1 + strlen(TEMPORARY);
-    long long job = strtoll(number, NULL, 10), one;
-
-    if (round == 0 && is_half_done(path)) buf_add(half_done, &job, sizeof job);
-    for (size_t i = 0; round == 1 && i < buf_len(half_done); i += sizeof one) {
-        memcpy(&one, buf_at(half_done) + i, sizeof one);
-        if (one == job) unlink_final(path);
-    }
-    if (round == 2) unlink(path);
-}
-
-/* What a crash has left. */
-static void clear_left_overs(void)
-{
-    struct buf half_done = {.max = INT_MAX};
-    char path[PATH_SIZE];
-
-    for (int round = 0; round < 3; round++) {
-        for (int i = 0; i < users.n; i++) {
-            struct dirent *entry;
-            struct span user = users.list[i];
-            snprintf(path, sizeof path, "mail/%.*s", (int)user.n, user.p);
-            DIR *dir = opendir(path);
-            if (!dir) die(path);
-            while ((entry = readdir(dir)) != NULL) {
-                if (!is_temporary(entry->d_name)) continue;
-                snprintf(path, sizeof path, "mail/%.*s/%s", (int)user.n, user.p,
-                         entry->d_name);
-                clear_name(round, path, &half_done);
-            }
-            closedir(dir);
-        }
-    }
-    if (half_done.failed) die("mail");
-    buf_free(&half_done);
-}
-
-/* Makes mail/ and the mailboxes, and clears them, unless another server is at
- * work there. The syncers of one that was killed may still be: they stop at
- * once, and are waited for. */
-static void open_mail(void)
-{
-    char path[PATH_SIZE];
-
-    make_folder("mail", ".");
-    for (int i = 0; i < users.n; i++) {
-        snprintf(path, sizeof path, "mail/%.*s", (int)users.list[i].n,
-                 users.list[i].p);
-        make_folder(path, "mail");
-    }
-    if (lock_mail(F_WRLCK, 0, F_SETLK) && lock_mail(F_WRLCK, 1, F_SETLKW)) {
-        clear_left_overs();
-        lock_mail(F_UNLCK, 1, F_SETLK);
-    }
-    if (!lock_mail(F_RDLCK, 0, F_SETLK)) die("mail/.lock");
-    last_job = wall_ms() * 1000; /* no other server has such numbers */
-}
-
-/* ---- the connection's life: these differ from server to server ----------- */
+/* ---- the connection's life: these differ from server to server ---------- */
 
 static void conn_open(int fd); /* below: a syncer's socket is opened here */
 
@@ -1709,7 +1288,7 @@ int main(int argc, char **argv)
     max_conns -= OWN_CONNS; /* they come with the syncers */
     read_names(&users, "USERS", "you,another");
     read_names(&hosts, "HOSTS", "localhost,example.com");
-    open_mail();
+    last_job = open_mail(&users);
     signal(SIGXFSZ, SIG_IGN); /* a file too large is an error of write() */
     signal(SIGCHLD, SIG_IGN); /* a syncer that has ended is forgotten */
     serve("127.0.0.1");
