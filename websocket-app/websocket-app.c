@@ -63,8 +63,9 @@ static int max_conns = 10000; /* more wait until one has closed */
 static int drain_ms = 0;      /* after SIGTERM: go on, but say "close" */
 static int grace_ms = 5000;   /* and then, to finish what has begun */
 static int max_message = 16 * 1024 * 1024; /* bytes; more is 1009 */
-static bool any_origin; /* ORIGIN=*: pages of other sites may connect */
-static bool tracing;    /* TRACE=1: show the conversation on stderr */
+static int max_held = 512; /* MiB of messages, of all together; more: 1013 */
+static bool any_origin;    /* ORIGIN=*: pages of other sites may connect */
+static bool tracing;       /* TRACE=1: show the conversation on stderr */
 
 static bool echo; /* -e: send every message back */
 
@@ -192,6 +193,7 @@ static void send_close(struct conn *c, int code)
 static void fail(struct conn *c, int code)
 {
     if (c->state == OPEN) send_close(c, code);
+    buf_free(&c->message);
     conn_enter(c, REPLY, SEND_MS);
 }
 
@@ -270,6 +272,27 @@ static ssize_t read_frame(struct conn *c)
     return c->left > 0 || end_frame(c) ? used : -1007;
 }
 
+/* Bytes that all connections hold. One may hold MAX_MESSAGE; ten thousand must
+ * not hold all there are. */
+static size_t bytes_held(void)
+{
+    size_t sum = 0;
+
+    for (int i = 0; i < nconns; i++)
+        sum += conns[i]->message.cap + conns[i]->out.cap;
+    return sum;
+}
+
+/* Keeps some more of the message. Returns 0, or the code that refuses it. */
+static int keep_message(struct conn *c, struct span data)
+{
+    if (buf_len(&c->message) > READ_SIZE &&
+        bytes_held() / (1024 * 1024) >= (size_t)max_held)
+        return 1013; /* "Try Again Later" */
+    buf_add(&c->message, data.p, data.n);
+    return c->message.failed ? 1011 : 0; /* no memory */
+}
+
 /* What has come of a payload is unmasked and checked at once: text that is not
  * UTF-8 is refused at its first bad byte (8.1). */
 static ssize_t read_payload(struct conn *c)
@@ -281,8 +304,8 @@ static ssize_t read_payload(struct conn *c)
     ws_mask(p, n, c->frame.mask, (size_t)(c->frame.length - c->left));
     if (c->type == WS_TEXT && !utf8_next(&c->utf8, (struct span){p, n}))
         return -1007;
-    if (c->state == OPEN) buf_add(&c->message, p, n);
-    if (c->message.failed) return -1011; /* no memory */
+    int error = c->state == OPEN ? keep_message(c, (struct span){p, n}) : 0;
+    if (error) return -error;
     c->left -= n;
     return c->left > 0 || end_frame(c) ? (ssize_t)n : -1007;
 }
@@ -1067,6 +1090,7 @@ static const char help[] =
     "  ROOT=          the folder that holds public/; else the program's own\n"
     "  ORIGIN=        * lets pages of other sites connect\n"
     "  MAX_MESSAGE=16777216  bytes of one message\n"
+    "  MAX_HELD=512   MiB of messages at once; more is Close 1013\n"
     "  IDLE_MS=30000  ping a peer that is silent so long; drop it after twice\n"
     "  HEAD_MS=10000  time for one whole request head\n"
     "  MAX_CONNS=10000  connections at once; more wait\n"
@@ -1101,6 +1125,7 @@ static void read_own_settings(void)
     const char *origin = getenv("ORIGIN");
 
     max_message = setting("MAX_MESSAGE", max_message, 1, 1 << 30);
+    max_held = setting("MAX_HELD", max_held, 1, 1000000);
     any_origin = origin && strcmp(origin, "*") == 0;
     if (origin && *origin && !any_origin) {
         fprintf(stderr, "ORIGIN=%s: not *\n", origin);

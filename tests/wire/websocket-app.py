@@ -8,6 +8,7 @@ and byte by byte."""
 import itertools
 import os
 import re
+import select
 import shutil
 import signal
 import socket
@@ -554,6 +555,26 @@ class Limit(Table):
             1009, [(PONG, b'p')])
         self.refuses('all there is', frame(BINARY, 'x', fin=False) +
                      head(CONTINUATION, 2**63 - 1, mask=mask), 1009)
+
+
+class Together(unittest.TestCase):
+    def test_messages_of_all_peers(self):
+        """What is beyond MAX_HELD is refused; the other peers go on."""
+        half, size = b'x' * 1900000, 2000000
+        with wire.Server(PROGRAM, '-e', MAX_HELD=3) as server, \
+                open_on(server) as one, open_on(server) as other, \
+                open_on(server) as small:
+            for peer in (one, other):
+                peer.send(head(BINARY, size, mask=b'\0\0\0\0') + half)
+            ready, _, _ = select.select([one.socket, other.socket], [], [],
+                                        wire.LIMIT)
+            refused, kept = ((one, other) if one.socket in ready
+                             else (other, one))
+            self.assertEqual(receive(refused), closed(1013))
+            small.send(text('Hello'))
+            self.assertEqual(receive(small), (TEXT, b'Hello'))
+            kept.send(b'x' * (size - len(half)))
+            self.assertEqual(receive(kept), (BINARY, b'x' * size))
 
 
 class Large(unittest.TestCase):
