@@ -73,6 +73,7 @@ static int drain_ms = 0;      /* after SIGTERM: go on, but say "close" */
 static int grace_ms = 5000;   /* and then, to finish what has begun */
 static bool tracing;          /* TRACE=1: show the conversation on stderr */
 static int max_file = 51200;  /* bytes of a PUT; the book's limit */
+static int max_held = 512;    /* MiB of text fields, of all together */
 
 /* ---- one connection ----------------------------------------------------- */
 
@@ -651,16 +652,38 @@ static void part_file(struct upload *up, struct span data)
     }
 }
 
+/* Bytes of text that all connections hold. One may hold TEXT_MAX; ten thousand
+ * must not hold all there are. */
+static size_t bytes_held(void)
+{
+    size_t sum = 0;
+
+    for (int i = 0; i < nconns; i++)
+        if (conns[i]->up) sum += conns[i]->up->text.cap;
+    return sum;
+}
+
+static void part_text(struct conn *c, struct span data)
+{
+    struct buf *text = &c->up->text;
+    bool held = buf_len(text) > SMALL_PIECE &&
+                bytes_held() / (1024 * 1024) >= (size_t)max_held;
+
+    if (!held) buf_add(text, data.p, data.n);
+    if (held)
+        end_upload(c, 503, http_reason(503));
+    else if (text->failed)
+        end_upload(c, 413, "Too Large");
+}
+
 static void part_data(struct conn *c, struct span data)
 {
-    struct upload *up = c->up;
+    struct part *part = c->up->part;
 
-    if (!up->part) return;
-    if (up->part->is_file)
-        part_file(up, data);
-    else
-        buf_add(&up->text, data.p, data.n);
-    if (up->text.failed) end_upload(c, 413, "Too Large");
+    if (part && part->is_file)
+        part_file(c->up, data);
+    else if (part)
+        part_text(c, data);
 }
 
 static void end_part(struct upload *up)
@@ -1463,6 +1486,7 @@ static const char help[] =
     "  ROOT=          the folder of public/ and uploads/; if not set, the\n"
     "                 program's own\n"
     "  MAX_FILE=51200 bytes of a file sent by PUT; a form has no limit\n"
+    "  MAX_HELD=512   MiB of text fields at once; more is 503\n"
     "  IDLE_MS=75000  close a connection that is quiet for so long\n"
     "  HEAD_MS=10000  time for one whole request head\n"
     "  MAX_CONNS=10000  connections at once; more wait\n"
@@ -1493,6 +1517,7 @@ int main(int argc, char **argv)
 {
     read_options(argc, argv);
     max_file = setting("MAX_FILE", max_file, 0, INT_MAX);
+    max_held = setting("MAX_HELD", max_held, 1, 1000000);
     read_settings(8080);
     enter_folder(argv[0]);
     signal(SIGXFSZ, SIG_IGN); /* a file too large is an error of write() */

@@ -5,6 +5,7 @@ nothing is left of it."""
 import os
 import re
 import resource
+import select
 import shutil
 import signal
 import stat
@@ -445,6 +446,25 @@ class Forms(OneServer):
             peer.send(b'x' * 10)
             self.check(peer.read_response(), 200, lines(saved_line()))
         self.assertEqual(len(self.files()), 1)
+
+
+class Together(Case):
+    def test_text_fields_of_all_clients(self):
+        """What is beyond MAX_HELD is refused; the other clients go on."""
+        value = b'v' * 900000
+        request = form(text_part(value))
+        end = len(request) - 1000
+        with wire.Server('file-upload', MAX_HELD=1) as server:
+            peers = [server.connect(), server.connect()]
+            for peer in peers:
+                peer.send(request[:end])
+            ready, _, _ = select.select([peer.socket for peer in peers], [],
+                                        [], wire.LIMIT)
+            refused, kept = sorted(peers, key=lambda p: p.socket not in ready)
+            self.check(refused.read_response(), 503, 'Service Unavailable')
+            kept.send(request[end:])
+            self.check(kept.read_response(), 200,
+                       lines('processed "userinput1" input.'))
 
 
 class Names(OneServer):
