@@ -7,6 +7,7 @@
 # make check      the tests built by gcc and by clang with sanitizers, too
 # make strict     every warning is an error, for four compilers
 # make fuzz       FUZZ_SECONDS=60 for each target; needs clang
+# make interop    against the software of others, which it installs
 # make format     lay out the C by .clang-format; format-check only looks
 .POSIX:
 CC = cc
@@ -90,6 +91,10 @@ fuzz:
 	    build/fuzz/$$n -max_total_time=$(FUZZ_SECONDS) -print_final_stats=0 \
 	        -verbosity=0 build/fuzz/$$n.corpus || exit 1; \
 	    echo "$$n: $(FUZZ_SECONDS) s, nothing found"; done
+
+interop: all
+	@tests/interop/setup
+	@node --test tests/interop/*.test.mjs
 
 SOURCES = */*.c */*.h tests/*/*.c tests/*/*.h
 format:

@@ -1,0 +1,163 @@
+// program.mjs -- what all interop tests share: one of our programs, running,
+// and a command of somebody else's, run to its end.
+//
+//     test('GET /', async t => {
+//         const server = await start(t, 'rest-server');
+//         const {stdout} = await run('curl', ['-s', server.url + '/']);
+//         assert.equal(stdout, '...');
+//     });
+//
+// Nothing here sleeps: each wait is for a line, an event or an end, and gives
+// up after LIMIT, telling what had come. What a test starts it stops, by pid.
+
+import assert from 'node:assert/strict';
+import {spawn} from 'node:child_process';
+import {once} from 'node:events';
+import fs from 'node:fs';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import {fileURLToPath} from 'node:url';
+
+export const TOP = path.resolve(path.dirname(fileURLToPath(import.meta.url)),
+                                '../..');
+export const LIMIT = 20000; // milliseconds that one wait may last
+
+// The path of one of our programs: below $BUILD if that is set, else in place.
+export function program(name) {
+    return path.join(path.resolve(TOP, process.env.BUILD ?? '.'), name, name);
+}
+
+// Our own environment, less what would decide for a program.
+function environment(settings) {
+    const env = {...process.env, ...settings};
+    for (const name of ['HOST', 'PORT', 'ROOT', 'TRACE', 'PROXY', 'NO_COLOR',
+                        'http_proxy', 'https_proxy', 'no_proxy'])
+        if (!(name in settings)) delete env[name];
+    return env;
+}
+
+// When the test is over, what was begun last is undone first.
+const undos = new WeakMap();
+
+export function atEnd(t, undo) {
+    if (!undos.has(t)) {
+        undos.set(t, []);
+        t.after(async () => {
+            const problems = [];
+            for (const each of undos.get(t).reverse())
+                await Promise.resolve().then(each)
+                    .catch(problem => problems.push(problem));
+            if (problems.length > 0) throw problems[0];
+        });
+    }
+    undos.get(t).push(undo);
+}
+
+// A folder that is gone when the test is over.
+export function folder(t) {
+    const made = fs.mkdtempSync(path.join(os.tmpdir(), 'interop-'));
+    atEnd(t, () => fs.rmSync(made, {recursive: true, force: true}));
+    return made;
+}
+
+// What a promise gives, or an error that says what was waited for.
+export function within(promise, what, told = () => '', ms = LIMIT) {
+    let timer;
+    const late = new Promise((_, reject) => {
+        timer = setTimeout(() => reject(new Error(
+            `no ${what} within ${ms} ms\n${told()}`)), ms);
+    });
+    return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+// A process whose output is kept in .stdout and .stderr (text), with
+// .line(text): waits for a line of stdout that holds it, and returns it;
+// .errorLine(text): the same for stderr;
+// .ended: {status, signal} when it is over;
+// .stop(signal): asks it to end, waits, and returns its status.
+// It is stopped when the test is over, if it still runs.
+export function launch(t, command, args = [], {env = {}, cwd = TOP} = {}) {
+    const child = spawn(command, args, {
+        cwd, env: environment(env), stdio: ['pipe', 'pipe', 'pipe']});
+    const p = {child, pid: child.pid, stdin: child.stdin, stdout: '',
+               stderr: '', status: null};
+    p.stdin.on('error', () => {}); // it may end before it has read all
+    child.stdout.setEncoding('utf8').on('data', text => { p.stdout += text; });
+    child.stderr.setEncoding('utf8').on('data', text => { p.stderr += text; });
+    p.ended = new Promise((resolve, reject) => {
+        child.on('error', reject);
+        child.on('close', (status, signal) => {
+            p.status = status;
+            resolve({status, signal});
+        });
+    });
+    p.ended.catch(() => {});
+    const told = () => `${command}: stdout\n${p.stdout}\nstderr\n${p.stderr}`;
+    const waitLine = async (stream, key, text) => {
+        const found = () => p[key].split('\n').slice(0, -1)
+            .find(line => line.includes(text));
+        const wait = async () => {
+            while (found() === undefined) {
+                if (stream.readableEnded)
+                    throw new Error(`no line with "${text}"\n${told()}`);
+                await Promise.race([once(stream, 'data'), p.ended]);
+            }
+            return found();
+        };
+        return within(wait(), `line with "${text}"`, told);
+    };
+    p.line = text => waitLine(child.stdout, 'stdout', text);
+    p.errorLine = text => waitLine(child.stderr, 'stderr', text);
+    p.wait = () => within(p.ended, `end of ${command}`, told);
+    p.stop = async (signal = 'SIGTERM') => {
+        child.kill(signal);
+        return (await p.wait()).status;
+    };
+    atEnd(t, async () => {
+        if (child.exitCode === null && child.signalCode === null)
+            child.kill('SIGKILL');
+        await p.ended.catch(() => {});
+    });
+    return p;
+}
+
+// Runs a command to its end: {status, stdout, stderr}. INPUT is its stdin.
+export async function run(t, command, args = [], {input = '', ...options} = {}) {
+    const p = launch(t, command, args, options);
+    p.stdin.end(input);
+    const {status} = await p.wait();
+    return {status, stdout: p.stdout, stderr: p.stderr};
+}
+
+// One of our servers on a free port, in a fresh ROOT with the recipe's pages.
+// At the end of the test it must stop with status 0 and without a report of a
+// sanitizer.
+export async function start(t, name, args = [], env = {}) {
+    const root = folder(t);
+    const pages = path.join(TOP, name, 'public');
+    if (fs.existsSync(pages))
+        fs.cpSync(pages, path.join(root, 'public'), {recursive: true});
+    const server = launch(t, program(name), args,
+        {env: {HOST: '127.0.0.1', PORT: '0', ROOT: root, ...env}});
+    server.stdin.end();
+    Object.assign(server, JSON.parse(await server.line('{"address":')), {root});
+    server.host = server.family === 'IPv6' ? `[${server.address}]`
+                                           : server.address;
+    server.url = `http://${server.host}:${server.port}`;
+    atEnd(t, async () => {
+        if (server.status === null) assert.equal(await server.stop(), 0);
+        assert.doesNotMatch(server.stderr, /Sanitizer|runtime error:/);
+    });
+    return server;
+}
+
+// A port that was free a moment ago, for programs that cannot choose one.
+export async function freePort() {
+    const server = net.createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const {port} = server.address();
+    server.close();
+    await once(server, 'close');
+    return port;
+}
