@@ -26,6 +26,7 @@
 
 #include "../common/buf.h"
 #include "../common/http.h"
+#include "../common/proxy.h"
 #include "../common/qs.h"
 #include "../common/show.h"
 
@@ -57,6 +58,7 @@ static int head_ms = 10000;   /* for one whole head, however it trickles */
 static int max_conns = 10000; /* more wait until one has closed */
 static int drain_ms = 0;      /* after SIGTERM: go on, but say "close" */
 static int grace_ms = 5000;   /* and then, to finish what has begun */
+static bool proxied;          /* PROXY=1: a proxy says who the client is */
 static bool tracing;          /* TRACE=1: show the conversation on stderr */
 
 static bool dynamic; /* -d: the recipe "Dynamic content" */
@@ -64,8 +66,9 @@ static bool dynamic; /* -d: the recipe "Dynamic content" */
 /* ---- one connection ----------------------------------------------------- */
 
 enum conn_state {
-    IDLE,      /* between requests: not a byte of the next one is here */
-    READ_HEAD, /* part of a request head is in c->in */
+    PROXY_HEADER, /* PROXY=1: it has still to come */
+    IDLE,         /* between requests: not a byte of the next one is here */
+    READ_HEAD,    /* part of a request head is in c->in */
     SKIP_BODY, /* answered; the request's body, which nobody wants, follows */
     REPLY,     /* the last answer is in c->out; then we close */
     LINGER,    /* all sent and shut down; waiting for the peer's close */
@@ -80,6 +83,7 @@ struct conn {
     int64_t ready_at; /* when poll() last had news of it */
     bool peer_done;   /* the peer has sent its last byte */
     bool own;         /* to a helper of ours; no client, and not traced */
+    char ip[64];      /* the client's address */
     struct buf in;    /* received, not yet understood */
     struct buf out;   /* to be sent */
     bool keep_alive;  /* another request may follow this one */
@@ -377,6 +381,7 @@ static void read_settings(int default_port)
     max_conns = setting("MAX_CONNS", max_conns, 1, 1000000) + OWN_CONNS;
     drain_ms = setting("DRAIN_MS", drain_ms, 0, INT_MAX);
     grace_ms = setting("GRACE_MS", grace_ms, 0, INT_MAX);
+    proxied = setting("PROXY", 0, 0, 1);
     tracing = setting("TRACE", 0, 0, 1);
     conns = calloc((size_t)max_conns, sizeof(struct conn *));
     pfds = calloc((size_t)max_conns + 2, sizeof *pfds);
@@ -384,6 +389,25 @@ static void read_settings(int default_port)
         perror("MAX_CONNS");
         exit(1);
     }
+}
+
+/* One of IPv4 that "::" has let in is shown as such. */
+static void set_ip(struct conn *c, const char *ip)
+{
+    bool mapped = strncmp(ip, "::ffff:", 7) == 0 && strchr(ip, '.');
+    snprintf(c->ip, sizeof c->ip, "%s", mapped ? ip + 7 : ip);
+}
+
+static void find_ip(struct conn *c)
+{
+    struct sockaddr_storage a;
+    socklen_t len = sizeof a;
+    char ip[sizeof c->ip] = "unknown";
+
+    if (getpeername(c->fd, (struct sockaddr *)&a, &len) == 0)
+        getnameinfo((struct sockaddr *)&a, len, ip, sizeof ip, NULL, 0,
+                    NI_NUMERICHOST);
+    set_ip(c, ip);
 }
 
 static void conn_open(int fd)
@@ -402,7 +426,9 @@ static void conn_open(int fd)
     c->ready_at = now;
     c->in.max = IN_MAX;
     c->out.max = OUT_MAX;
+    find_ip(c);
     conn_start(c);
+    if (proxied && !c->own) conn_enter(c, PROXY_HEADER, head_ms);
     conns[nconns++] = conns[nbusy];
     conns[nbusy++] = c;
 }
@@ -423,7 +449,8 @@ static void trace(const struct conn *c, char who, const char *p, size_t n)
     struct buf lines = {.max = 16 * SHOW_WIRE_MAX};
 
     if (!tracing || c->own) return;
-    if (c->fd != last_fd) fprintf(stderr, "# connection %d\n", c->fd);
+    if (c->fd != last_fd)
+        fprintf(stderr, "# connection %d from %s\n", c->fd, c->ip);
     last_fd = c->fd;
     show_wire(&lines, who, (struct span){p, n});
     fwrite(buf_at(&lines), 1, buf_len(&lines), stderr);
@@ -466,11 +493,28 @@ static short conn_events(const struct conn *c)
 {
     short events = 0;
 
-    if (buf_len(&c->out) > 0) events |= POLLOUT;
+    if (buf_len(&c->out) > 0 && c->state != PROXY_HEADER) events |= POLLOUT;
     if (c->state == LINGER ||
         (conn_reading(c) && !c->peer_done && buf_len(&c->out) < OUT_HIGH))
         events |= POLLIN;
     return events;
+}
+
+/* What a proxy says of the client comes before anything else, and before we
+ * say anything. Who says nothing of the kind is no proxy. */
+static void read_proxy_header(struct conn *c)
+{
+    char ip[PROXY_IP_SIZE];
+    ssize_t used = proxy_parse(ip, buf_span(&c->in));
+
+    if (used == 0 && !c->peer_done) return;
+    if (used <= 0) {
+        c->state = CLOSED;
+        return;
+    }
+    if (ip[0]) set_ip(c, ip);
+    buf_drop(&c->in, (size_t)used);
+    conn_enter(c, IDLE, idle_ms);
 }
 
 /* One turn of the loop for one connection: read, act, write, move on. */
@@ -481,6 +525,8 @@ static void conn_turn(struct conn *c, short revents)
     if (revents & POLLIN) conn_read(c);
     if (revents & (POLLERR | POLLNVAL)) c->state = CLOSED;
     if ((revents & POLLHUP) && !(revents & POLLIN)) c->state = CLOSED;
+    if (c->state == PROXY_HEADER) read_proxy_header(c);
+    if (c->state == PROXY_HEADER) return;
 
     /* conn_advance() stops when it wants more input, or when c->out is full;
      * then it goes on as soon as some has been sent. So when all is done either
@@ -539,6 +585,28 @@ static int listen_on(const char *host)
         exit(1);
     }
     return fd;
+}
+
+/* A socket that listens already, given to us as descriptor 3 by systemd, say:
+ * it outlives us, so that no client is refused while we are started again. See
+ * sd_listen_fds(3). -1: there is none. */
+static int inherited_listener(void)
+{
+    const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+    int fd = 3, listens = 0;
+    socklen_t size = sizeof listens;
+    struct sockaddr_in6 a;
+    socklen_t len = sizeof a;
+
+    if (!pid || !count || strtol(pid, NULL, 10) != getpid()) return -1;
+    if (strcmp(count, "1") == 0 &&
+        getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 &&
+        listens && getsockname(fd, (struct sockaddr *)&a, &len) == 0 &&
+        (a.sin6_family == AF_INET || a.sin6_family == AF_INET6) &&
+        fcntl(fd, F_SETFL, O_NONBLOCK) == 0)
+        return fd;
+    fprintf(stderr, "LISTEN_FDS=%s: not one TCP socket that listens\n", count);
+    exit(1);
 }
 
 static void print_address(int fd)
@@ -771,7 +839,9 @@ static void serve(const char *default_host)
     allow_files();
     setvbuf(stdout, NULL, _IOLBF, 0); /* a line is seen when it is printed */
     stop_on_signals();
-    int listener = listen_on(host && *host ? host : default_host);
+    int listener = inherited_listener();
+    if (listener == -1)
+        listener = listen_on(host && *host ? host : default_host);
     print_address(listener);
     run(listener);
     free(conns);
@@ -796,6 +866,7 @@ static const char help[] =
     "  MAX_CONNS=10000  connections at once; more wait\n"
     "  DRAIN_MS=0     after SIGTERM, go on serving for so long\n"
     "  GRACE_MS=5000  and then finish what has begun\n"
+    "  PROXY=1        require the PROXY protocol: a proxy says who calls\n"
     "  TRACE=1        show the conversation on stderr\n"
     "\n"
     "Try: curl -i http://localhost:8080/users\n";

@@ -467,7 +467,7 @@ class BadPeers(unittest.TestCase):
                 peer.close()
             client = peers[0]
             client.send(b'HELO me\r\n')
-            client.recv_until(b'250 localhost greets me\r\n')
+            client.recv_until(b'250 localhost greets me [127.0.0.1]\r\n')
             client.send(ENVELOPE + b'DATA\r\n')
             client.recv_until(b'250 OK\r\n250 OK\r\n354 OK\r\n')
             client.send(b'.\r\n')
