@@ -37,12 +37,13 @@ enum {
     READ_SIZE = 64 * 1024, /* one recv() per connection and turn */
     OUT_HIGH = 64 * 1024,  /* read no more while this much waits to go out */
     IN_MAX = 2 * READ_SIZE,
-    OUT_MAX = 2 * OUT_HIGH, /* beyond OUT_HIGH, room for one more answer */
-    QUEUE_MAX = 1 << 24,    /* bytes that may wait for one syncer */
-    RCPTS_MAX = 1000,       /* of one message; RFC 5321 asks for 100 */
-    ENVELOPE_MAX = 1 << 19, /* bytes of its sender and recipients */
-    ERRORS_MAX = 20,        /* commands without sense, before we hang up */
-    NAME_BYTES = 255,       /* of a user's or a host's name */
+    OUT_MAX = 2 * OUT_HIGH,  /* beyond OUT_HIGH, room for one more answer */
+    QUEUE_MAX = 1 << 24,     /* bytes that may wait for one syncer */
+    RCPTS_MAX = 1000,        /* of one message; RFC 5321 asks for 100 */
+    ENVELOPE_MAX = 1 << 19,  /* bytes of its sender and recipients */
+    ENVELOPE_SOME = 1 << 14, /* so many are always allowed */
+    ERRORS_MAX = 20,         /* commands without sense, before we hang up */
+    NAME_BYTES = 255,        /* of a user's or a host's name */
     SYNCERS_MAX = 64,
     BATCH_MAX = 32,          /* messages that one syncer syncs together */
     FILES_EACH = 2,          /* descriptors that a connection may need */
@@ -70,6 +71,7 @@ static bool proxied;          /* PROXY=1: a proxy says who the client is */
 static bool tracing;          /* TRACE=1: show the conversation on stderr */
 
 static int max_size = 10 * 1024 * 1024; /* bytes of a message */
+static int max_held = 512;              /* MiB of envelopes, of all together */
 static int max_syncers = 8;             /* SYNCERS */
 static struct names users, hosts;
 
@@ -359,6 +361,18 @@ static bool has_rcpt(const struct conn *c, int user, struct span address)
     return false;
 }
 
+/* Whether all connections together hold as much as they may, and this one more
+ * than most. One may have RCPTS_MAX recipients; ten thousand must not hold all
+ * the memory there is. */
+static bool holds_too_much(const struct conn *c)
+{
+    size_t sum = 0;
+
+    if (buf_len(&c->envelope) < ENVELOPE_SOME) return false;
+    for (int i = 0; i < nconns; i++) sum += conns[i]->envelope.cap;
+    return sum / (1024 * 1024) >= (size_t)max_held;
+}
+
 static void rcpt(struct conn *c, struct span args)
 {
     struct smtp_path to;
@@ -377,7 +391,7 @@ static void rcpt(struct conn *c, struct span args)
         if (code == 421) conn_enter(c, REPLY, SEND_MS); /* that is its sense */
     } else if (has_rcpt(c, user, to.address)) {
         reply(c, 250, "2.1.5", "OK");
-    } else if (c->nrcpts == RCPTS_MAX) {
+    } else if (c->nrcpts == RCPTS_MAX || holds_too_much(c)) {
         reply(c, 452, "4.5.3", "Too many recipients");
     } else {
         struct span name = users.list[user];
@@ -1320,6 +1334,8 @@ static const char help[] =
     "  USERS=you,another  those who have a mailbox\n"
     "  HOSTS=localhost,example.com  our names; the first is in the greeting\n"
     "  MAX_SIZE=10485760  bytes of one message; more is answered 552\n"
+    "  MAX_HELD=512     MiB of recipients of all clients; more is answered "
+    "452\n"
     "  SYNCERS=8        helper processes that wait for the disk; 0 to 64\n"
     "  ROOT=            the folder with mail/ in it; else the program's own\n"
     "  IDLE_MS=300000   hang up on a client that is quiet for so long\n"
@@ -1353,6 +1369,7 @@ int main(int argc, char **argv)
 {
     read_options(argc, argv);
     max_size = setting("MAX_SIZE", max_size, 1, INT_MAX);
+    max_held = setting("MAX_HELD", max_held, 1, 1000000);
     max_syncers = setting("SYNCERS", max_syncers, 0, SYNCERS_MAX);
     read_settings(2525);
     enter_folder(argv[0]);

@@ -237,6 +237,26 @@ class Mailboxes(unittest.TestCase):
             codes = [client.reply() for _ in range(1100)]
             self.assertEqual(codes, [250] * 1000 + [452] * 100)
 
+    def test_recipients_of_all_clients(self):
+        """What is beyond MAX_HELD is refused; the other clients go on."""
+        name = b'x' * 240
+        to = [b'"%s\\%s"@localhost' % (name[:at], name[at:])
+              for at in range(240)]
+        with start(USERS=name.decode(), MAX_HELD=1) as server:
+            clients = [Client(server) for _ in range(16)]
+            for client in clients:
+                client.expect(250, b'MAIL FROM:<me@me.com>')
+            codes = [client.say(b'RCPT TO:<%s>' % one)
+                     for client in clients for one in to]
+            self.assertEqual(set(codes), {250, 452})
+            self.assertEqual(codes[:240], [250] * 240)
+            self.assertEqual(codes[-1], 452)
+            for client in clients[:8]:
+                client.expect(250, b'RSET')
+            self.assertEqual(clients[-1].say(b'RCPT TO:<%s>' % to[-1]), 250)
+            clients[-1].expect(354, b'DATA')
+            self.assertEqual(clients[-1].say(b'hello\r\n.'), 250)
+
     def test_many_at_once(self):
         """Each message arrives once, whole and by itself."""
         with start() as server:
