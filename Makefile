@@ -94,7 +94,7 @@ fuzz:
 
 interop: all
 	@tests/interop/setup
-	@node --test tests/interop/*.test.mjs
+	@node --test --test-reporter=spec tests/interop/*.test.mjs
 
 SOURCES = */*.c */*.h tests/*/*.c tests/*/*.h
 format:

@@ -9,6 +9,7 @@
 //
 // Nothing here sleeps: each wait is for a line, an event or an end, and gives
 // up after LIMIT, telling what had come. What a test starts it stops, by pid.
+// A test that fails says which shell lines do the same.
 
 import assert from 'node:assert/strict';
 import {spawn} from 'node:child_process';
@@ -17,6 +18,7 @@ import fs from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
+import {afterEach} from 'node:test';
 import {fileURLToPath} from 'node:url';
 
 export const TOP = path.resolve(path.dirname(fileURLToPath(import.meta.url)),
@@ -27,6 +29,43 @@ export const LIMIT = 20000; // milliseconds that one wait may last
 export function program(name) {
     return path.join(path.resolve(TOP, process.env.BUILD ?? '.'), name, name);
 }
+
+const quoted = word => /^[\w@%+=:,.\/-]+$/.test(word) ? word
+    : `'${word.replaceAll("'", "'\\''")}'`;
+
+const typed = []; // what was launched, by which test
+
+const fromTop = file => file.startsWith(TOP + path.sep)
+    ? path.relative(TOP, file) : file;
+
+const printable = bytes => [...bytes].map(
+    byte => byte === 10 ? '\\n' : byte === 13 ? '\\r'
+        : byte < 32 || byte > 126 ? '\\' + byte.toString(8).padStart(3, '0')
+            : String.fromCharCode(byte).replace(/[\\%]/, '$&$&')).join('');
+
+// The shell line that launches it again; ROOT was a folder that is gone.
+function shellLine({command, args, env, input}) {
+    const bytes = Buffer.from(input ?? '');
+    const from = bytes.length === 0 ? ''
+        : bytes.length > 1000 ? `(${bytes.length} bytes) | `
+            : `printf ${quoted(printable(bytes))} | `;
+    const settings = Object.entries(env).filter(([name]) => name !== 'ROOT')
+        .map(([name, value]) => `${name}=${quoted(value)} `).join('');
+    return from + settings +
+        [fromTop(command), ...args].map(quoted).join(' ');
+}
+
+afterEach(t => {
+    if (t.passed !== false) return;
+    const {BUILD} = process.env;
+    const pattern = t.fullName.split(' > ')[0].replace(/[^\w ,:;-]/g, '.');
+    t.diagnostic(`again: ${BUILD ? `BUILD=${quoted(BUILD)} ` : ''}node ` +
+                 `--test --test-name-pattern=${quoted(`^${pattern}$`)} ` +
+                 fromTop(process.argv[1]));
+    for (const each of typed)
+        if (`${t.fullName} > `.startsWith(`${each.test} > `))
+            t.diagnostic(`by hand: ${shellLine(each)}`);
+});
 
 // Our own environment, less what would decide for a program.
 function environment(settings) {
@@ -74,17 +113,22 @@ export function within(promise, what, told = () => '', ms = LIMIT) {
 // A process whose output is kept in .stdout and .stderr (text), with
 // .line(text): waits for a line of stdout that holds it, and returns it;
 // .errorLine(text): the same for stderr;
+// .next(): waits for the next line of stdout that it has not returned yet;
 // .ended: {status, signal} when it is over;
 // .stop(signal): asks it to end, waits, and returns its status.
 // It is stopped when the test is over, if it still runs.
-export function launch(t, command, args = [], {env = {}, cwd = TOP} = {}) {
+export function launch(t, command, args = [],
+                       {env = {}, cwd = TOP, encoding = 'utf8'} = {}) {
+    args = args.map(String);
     const child = spawn(command, args, {
         cwd, env: environment(env), stdio: ['pipe', 'pipe', 'pipe']});
     const p = {child, pid: child.pid, stdin: child.stdin, stdout: '',
-               stderr: '', status: null};
+               stderr: '', status: null,
+               typed: {test: t.fullName, command, args, env: {...env}}};
+    typed.push(p.typed);
     p.stdin.on('error', () => {}); // it may end before it has read all
-    child.stdout.setEncoding('utf8').on('data', text => { p.stdout += text; });
-    child.stderr.setEncoding('utf8').on('data', text => { p.stderr += text; });
+    for (const key of ['stdout', 'stderr'])
+        child[key].setEncoding(encoding).on('data', text => p[key] += text);
     p.ended = new Promise((resolve, reject) => {
         child.on('error', reject);
         child.on('close', (status, signal) => {
@@ -94,21 +138,29 @@ export function launch(t, command, args = [], {env = {}, cwd = TOP} = {}) {
     });
     p.ended.catch(() => {});
     const told = () => `${command}: stdout\n${p.stdout}\nstderr\n${p.stderr}`;
-    const waitLine = async (stream, key, text) => {
-        const found = () => p[key].split('\n').slice(0, -1)
-            .find(line => line.includes(text));
+    const waitLine = async (key, what, find) => {
+        const found = () => find(p[key].split('\n').slice(0, -1));
         const wait = async () => {
             while (found() === undefined) {
-                if (stream.readableEnded)
-                    throw new Error(`no line with "${text}"\n${told()}`);
-                await Promise.race([once(stream, 'data'), p.ended]);
+                if (child[key].readableEnded)
+                    throw new Error(`no ${what}\n${told()}`);
+                await Promise.race([once(child[key], 'data'), p.ended]);
             }
             return found();
         };
-        return within(wait(), `line with "${text}"`, told);
+        return within(wait(), what, told);
     };
-    p.line = text => waitLine(child.stdout, 'stdout', text);
-    p.errorLine = text => waitLine(child.stderr, 'stderr', text);
+    const lineWith = (key, text) => waitLine(key, `line with "${text}"`,
+        lines => lines.find(line => line.includes(text)));
+    let returned = 0;
+    p.line = text => lineWith('stdout', text);
+    p.errorLine = text => lineWith('stderr', text);
+    p.next = async () => {
+        const line = await waitLine('stdout', 'further line',
+                                    lines => lines[returned]);
+        returned++;
+        return line;
+    };
     p.wait = () => within(p.ended, `end of ${command}`, told);
     p.stop = async (signal = 'SIGTERM') => {
         child.kill(signal);
@@ -123,8 +175,9 @@ export function launch(t, command, args = [], {env = {}, cwd = TOP} = {}) {
 }
 
 // Runs a command to its end: {status, stdout, stderr}. INPUT is its stdin.
-export async function run(t, command, args = [], {input = '', ...options} = {}) {
-    const p = launch(t, command, args, options);
+export async function run(t, command, args = [], {input = '', ...rest} = {}) {
+    const p = launch(t, command, args, rest);
+    p.typed.input = input;
     p.stdin.end(input);
     const {status} = await p.wait();
     return {status, stdout: p.stdout, stderr: p.stderr};
@@ -141,7 +194,8 @@ export async function start(t, name, args = [], env = {}) {
     const server = launch(t, program(name), args,
         {env: {HOST: '127.0.0.1', PORT: '0', ROOT: root, ...env}});
     server.stdin.end();
-    Object.assign(server, JSON.parse(await server.line('{"address":')), {root});
+    Object.assign(server, JSON.parse(await server.next()), {root});
+    server.typed.env.PORT = String(server.port);
     server.host = server.family === 'IPv6' ? `[${server.address}]`
                                            : server.address;
     server.url = `http://${server.host}:${server.port}`;
