@@ -11,9 +11,9 @@ import {folder, run, start, TOP} from './program.mjs';
 // longer than any test may last.
 const patience = ['--expect100-timeout', '60'];
 
-// One run of curl; of its words, one that begins with / is a path of the server. Returns
-// what it printed, the heads that came from the server as -v shows them, and
-// what -w says.
+// One run of curl; of its words, one that begins with / is a path of the
+// server. Returns what it printed, the heads that came from the server as -v
+// shows them, and what -w says.
 async function curl(t, server, words, options) {
     const told = '%{stderr}\\n{"code":"%{http_code}",' +
                  '"type":"%{content_type}","sent":%{size_upload}}\\n';
