@@ -215,3 +215,21 @@ export async function freePort() {
     await once(server, 'close');
     return port;
 }
+
+// Says BYTES on a connection of its own, as nc does, or `nc -N` with {end:
+// true}, and returns all that comes until the server closes.
+export async function say(t, server, bytes,
+                          {end = false, encoding = 'utf8'} = {}) {
+    const {address, port} = server;
+    typed.push({test: t.fullName, command: 'nc', env: {}, input: bytes,
+                args: [...end ? ['-N'] : [], address, String(port)]});
+    const socket = net.connect({host: address, port, allowHalfOpen: true});
+    atEnd(t, () => socket.destroy());
+    let came = '';
+    socket.setEncoding(encoding).on('data', text => { came += text; });
+    if (end) socket.end(bytes);
+    else socket.write(bytes);
+    await within(once(socket, 'end'), 'end of the connection',
+                 () => JSON.stringify(came));
+    return came;
+}
