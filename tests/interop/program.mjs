@@ -110,7 +110,8 @@ export function within(promise, what, told = () => '', ms = LIMIT) {
     return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
-// A process whose output is kept in .stdout and .stderr (text), with
+// A process whose output is kept in .stdout and .stderr (text; with ENCODING
+// latin1 a character is a byte), with
 // .line(text): waits for a line of stdout that holds it, and returns it;
 // .errorLine(text): the same for stderr;
 // .next(): waits for the next line of stdout that it has not returned yet;
@@ -137,7 +138,8 @@ export function launch(t, command, args = [],
         });
     });
     p.ended.catch(() => {});
-    const told = () => `${command}: stdout\n${p.stdout}\nstderr\n${p.stderr}`;
+    const told = () => `${command}: stdout\n${p.stdout.slice(-4000)}\n` +
+                       `stderr\n${p.stderr.slice(-4000)}`;
     const waitLine = async (key, what, find) => {
         const found = () => find(p[key].split('\n').slice(0, -1));
         const wait = async () => {
