@@ -7,7 +7,7 @@
 //         assert.equal(stdout, '...');
 //     });
 //
-// Nothing here sleeps: each wait is for a line, an event or an end, and gives
+// No test sleeps: each wait is for a line, an event or an end, and gives
 // up after LIMIT, telling what had come. What a test starts it stops, by pid.
 // A test that fails says which shell lines do the same.
 
@@ -19,6 +19,7 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import {afterEach} from 'node:test';
+import {setTimeout as pause} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 
 export const TOP = path.resolve(path.dirname(fileURLToPath(import.meta.url)),
@@ -234,4 +235,18 @@ export async function say(t, server, bytes,
     await within(once(socket, 'end'), 'end of the connection',
                  () => JSON.stringify(came));
     return came;
+}
+
+// When a program that does not say so has begun to listen there.
+export async function listening(port) {
+    const connects = () => new Promise(resolve => {
+        const socket = net.connect(port, '127.0.0.1', () => {
+            socket.destroy();
+            resolve(true);
+        }).on('error', () => resolve(false));
+    });
+    const wait = async () => {
+        while (!await connects()) await pause(10);
+    };
+    await within(wait(), `server on port ${port}`);
 }
