@@ -4,10 +4,17 @@
 
 import assert from 'node:assert/strict';
 import {Buffer} from 'node:buffer';
+import {once} from 'node:events';
 import fs from 'node:fs';
+import net from 'node:net';
 import path from 'node:path';
 import {test} from 'node:test';
-import {say, start} from './program.mjs';
+import {WebSocketServer} from 'ws';
+import {atEnd, freePort, launch, program, run, say, start, within}
+    from './program.mjs';
+import {terminal} from './terminal.mjs';
+
+// ---- the server -------------------------------------------------------------
 
 const handshake = ({line = 'GET / HTTP/1.1', ...more} = {}) => {
     const headers = {
@@ -234,4 +241,271 @@ test('websocket-app: how it ends, and that the server does not', async t => {
         assert.equal(await saying, agreed + closed(1001));
     });
     assert.equal(server.status, null);
+});
+
+// ---- the client -------------------------------------------------------------
+
+// A server to talk to: .url, .requests, .received(n) (a promise of the next n
+// messages), .closed (of the first close: [code, reason]); met(socket) is
+// called for each client.
+async function peer(t, met = () => {}, options = {}) {
+    const server = new WebSocketServer({
+        port: 0, host: '127.0.0.1', clientTracking: true, ...options});
+    await once(server, 'listening');
+    atEnd(t, () => {
+        for (const client of server.clients) client.terminate();
+        server.close();
+    });
+    const messages = [];
+    server.requests = [];
+    server.received = n => within((async () => {
+        while (messages.length < n) await once(server, 'received');
+        return messages.splice(0, n);
+    })(), `${n} messages`);
+    server.url = `ws://127.0.0.1:${server.address().port}`;
+    server.closed = new Promise(resolve => {
+        server.on('connection', (socket, request) => {
+            server.requests.push(request);
+            socket.on('message', message => {
+                messages.push(String(message));
+                server.emit('received');
+            });
+            socket.on('close', (code, reason) =>
+                resolve([code, String(reason)]));
+            met(socket);
+        });
+    });
+    return server;
+}
+
+const connected = '-- Connected --\n\n';
+const sent = (line, ...received) => [
+    `-> ${line}\n<= ${line}\n`, ...received.map(each => `=> ${each}\n`), '\n']
+    .join('');
+
+test('websocket-client: the screens of the book', async t => {
+    const server = await start(t, 'websocket-app');
+    const client = await terminal(t, 'websocket-client',
+                                  [server.url.replace('http', 'ws')]);
+    let screen = connected;
+    await client.screen(screen + '->');
+    await client.type('Hello');
+    await client.key('Enter');
+    screen += sent('Hello', 'Websockets!'); // not as the book: >= Websockets!
+    await client.screen(screen + '->');
+    await client.type('nothing');
+    await client.key('Enter');
+    screen += sent('nothing');
+    await client.screen(screen + '->');
+    await client.type('half');
+    await client.screen(screen + '-> half');
+    assert.equal(await server.stop(), 0);
+    await client.screen(screen + '-- Disconnected -- (1001)\n\nexit 0');
+});
+
+test('websocket-client: a message while a line is typed', async t => {
+    const server = await peer(t);
+    const client = await terminal(t, 'websocket-client', [server.url]);
+    await client.screen(connected + '->');
+    await client.type('abc');
+    await client.screen(connected + '-> abc');
+    for (const socket of server.clients) socket.send('news');
+    const news = '-- Connected --\n=> news\n\n'; // in the empty row
+    await client.screen(news + '-> abc');
+    await client.type('def');
+    await client.key('Enter');
+    await client.screen(news + sent('abcdef') + '->');
+    assert.deepEqual(await server.received(1), ['abcdef']);
+});
+
+test('websocket-client: colours, errors, and how it ends', async t => {
+    const gray = '\x1B[90m', red = '\x1B[31m', plain = '\x1B[39m';
+    const refused = `ws://127.0.0.1:${await freePort()}`;
+    await t.test('gray and red', async t => {
+        const server = await start(t, 'websocket-app');
+        const client = await terminal(t, 'websocket-client',
+                                      [server.url.replace('http', 'ws')]);
+        await client.screen(connected + '->');
+        await client.type('Hello');
+        await client.key('Enter');
+        await client.colours(`${gray}-- Connected --\n\n${plain}-> Hello\n` +
+                             `${gray}<= Hello\n=> Websockets!\n\n${plain}->`);
+        const none = await terminal(t, 'websocket-client', [refused]);
+        await none.colours(
+            `${red}-- Error --\n${refused}: Connection refused\n` +
+            `${gray}-- Disconnected --\n\n${plain}exit 1`); // the book: 0
+    });
+    await t.test('NO_COLOR', async t => {
+        const client = await terminal(t, 'websocket-client', [refused],
+                                      {NO_COLOR: '1'});
+        await client.colours(`-- Error --\n${refused}: Connection refused\n` +
+                             '-- Disconnected --\n\nexit 1');
+    });
+    for (const [key, status, code] of [['C-d', 0, 1000], ['C-c', 130, 1001]])
+        await t.test(`${key}: not as the book`, async t => {
+            const server = await peer(t);
+            const client = await terminal(t, 'websocket-client', [server.url]);
+            await client.screen(connected + '->');
+            await client.key(key);
+            assert.deepEqual(await within(server.closed, 'close'), [code, '']);
+            const end =
+                `${connected}-- Disconnected --\n\nexit ${status}`;
+            await client.screen(end);
+            await client.type('the terminal is as it was');
+            await client.screen(`${end}\nthe terminal is as it was`);
+        });
+    await t.test('the server\'s reason is told: not as the book', async t => {
+        const server = await peer(t, socket => socket.close(1008, 'policy'));
+        const client = await terminal(t, 'websocket-client', [server.url]);
+        await client.screen(connected + '-- Disconnected -- ' +
+                            '(1008: policy)\n\nexit 0');
+    });
+});
+
+test('websocket-client: what is typed, and what comes', async t => {
+    const server = await peer(t);
+    const client = await terminal(t, 'websocket-client', [server.url]);
+    await client.screen(connected + '->');
+    const [socket] = server.clients;
+    const clear = async () => { // what is left is an empty row and the prompt
+        await client.key('C-l');
+        await client.screen('\n->');
+    };
+    await t.test('three lines at once', async t => {
+        await client.type('one\rtwo\rthree\r');
+        await client.screen(connected + sent('one') + sent('two') +
+                            sent('three') + '->');
+        assert.deepEqual(await server.received(3), ['one', 'two', 'three']);
+        await clear();
+    });
+    await t.test('up, backspace, and an empty line', async t => {
+        await client.key('Up', 'Up', 'BSpace', 'Enter', 'Enter');
+        await client.screen(`\n${sent('tw')}->\n<=\n\n->`);
+        assert.deepEqual(await server.received(2), ['tw', '']);
+        await clear();
+    });
+    await t.test('a ping is answered, and not shown', async t => {
+        socket.ping('x');
+        const [data] = await within(once(socket, 'pong'), 'pong');
+        assert.equal(String(data), 'x');
+        socket.send('after');
+        await client.screen('=> after\n\n->');
+        await clear();
+    });
+    await t.test('fragments are one message', async t => {
+        socket.send('Hel', {fin: false});
+        socket.send('lo', {fin: true});
+        await client.screen('=> Hello\n\n->');
+        await clear();
+    });
+    await t.test('none drives the terminal: not as the book', async t => {
+        socket.send('a\n\x1B[31mred\x07');
+        await client.screen('=> a\\x0A\\x1B[31mred\\x07\n\n->');
+        await clear();
+    });
+    await t.test('binary is told as such: not as the book', async t => {
+        socket.send(Buffer.from([0, 0xFF, 0x10]));
+        await client.screen('=> (binary, 3 bytes) 00 FF 10\n\n->');
+        await clear();
+    });
+    await t.test('a line longer than the row: not as the book', async t => {
+        const long = 'x'.repeat(90);
+        await client.type(long);
+        await client.screen(/^\n-> x{20,}$/);
+        socket.send('second');
+        await client.screen(/^=> second\n\n-> x{20,}$/);
+        await client.key('Enter');
+        await client.screen(
+            /^=> second\n\n-> x{20,}\n<= x{57}\nx{33}\n\n->$/);
+        assert.deepEqual(await server.received(1), [long]);
+    });
+});
+
+test('websocket-client: its handshake', async t => {
+    const keys = [];
+    for (let i = 0; i < 2; i++) {
+        const server = await peer(t);
+        const got = await run(t, program('websocket-client'),
+                              [server.url + '/a/b?c=d']);
+        assert.deepEqual(got, {status: 0, stdout: '', stderr: ''});
+        const [{url, method, httpVersion, headers}] = server.requests;
+        assert.deepEqual([url, method, httpVersion],
+                         ['/a/b?c=d', 'GET', '1.1']);
+        const {'sec-websocket-key': key, ...others} = headers;
+        assert.deepEqual(others, {
+            'host': server.url.slice(5), 'upgrade': 'websocket',
+            'connection': 'Upgrade', 'sec-websocket-version': '13'});
+        assert.equal(Buffer.from(key, 'base64').length, 16);
+        keys.push(key);
+    }
+    assert.notEqual(keys[0], keys[1]);
+    // The book's begins with "13-" and the time.
+    assert.ok(keys.every(key => !/^13-/.test(Buffer.from(key, 'base64'))));
+});
+
+test('websocket-client: a line before it is connected', async t => {
+    let allow;
+    const asked = new Promise(resolve => {
+        allow = (info, answer) => resolve(answer);
+    });
+    const server = await peer(t, undefined, {verifyClient: (info, answer) =>
+        allow(info, answer)});
+    const client = await terminal(t, 'websocket-client', [server.url]);
+    const answer = await within(asked, 'handshake');
+    await client.type('early');
+    await client.key('Enter');
+    answer(true);
+    await client.screen(connected + sent('early') + '->');
+    assert.deepEqual(await server.received(1), ['early']); // not the book's
+});
+
+test('websocket-client: answers that are none: not as the book', async t => {
+    const rows = [
+        ['200', 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n', /200/],
+        ['302', 'HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n', /302/],
+        ['garbage', 'hello\r\n\r\n', /./],
+        ['a wrong Sec-WebSocket-Accept', agreed, /Accept/],
+        ['nothing', '', /closed before it answered/],
+    ];
+    for (const [what, bytes, error] of rows)
+        await t.test(what, async t => {
+            const server = net.createServer(socket => {
+                socket.on('error', () => {});
+                socket.once('data', () => socket.end(bytes));
+            }).listen(0, '127.0.0.1');
+            await once(server, 'listening');
+            atEnd(t, () => server.close());
+            const got = await run(t, program('websocket-client'), [
+                `ws://127.0.0.1:${server.address().port}`], {input: 'x\n'});
+            assert.deepEqual([got.status, got.stdout], [1, '']);
+            assert.match(got.stderr, error);
+            assert.match(got.stderr, /^[^\n]*\n$/);
+        });
+    for (const url of ['http://localhost:1', 'foo', 'localhost:8080',
+                       'wss://localhost:1'])
+        await t.test(url, async t => {
+            const got = await run(t, program('websocket-client'), [url]);
+            assert.deepEqual([got.status, got.stdout], [2, '']);
+            assert.match(got.stderr, /^[^\n]*\n$/);
+        });
+});
+
+test('websocket-client: a pipe is a pipe: not as the book', async t => {
+    const server = await start(t, 'websocket-app');
+    const url = server.url.replace('http', 'ws');
+    for (const [what, input, stdout] of [
+        ['lines', 'Hello\nnothing\nHello\n', 'Websockets!\nWebsockets!\n'],
+        ['a last line without its end', 'Hello', 'Websockets!\n'],
+        ['nothing', '', '']])
+        await t.test(what, async t =>
+            assert.deepEqual(
+                await run(t, program('websocket-client'), [url], {input}),
+                {status: 0, stdout, stderr: ''}));
+    await t.test('whose reader has gone', async t => {
+        const client = launch(t, program('websocket-client'), [url]);
+        client.child.stdout.destroy();
+        client.stdin.end('Hello\n');
+        assert.deepEqual(await client.wait(), {status: 1, signal: null});
+        assert.equal(client.stderr, '');
+    });
 });

@@ -31,7 +31,7 @@ export function program(name) {
     return path.join(path.resolve(TOP, process.env.BUILD ?? '.'), name, name);
 }
 
-const quoted = word => /^[\w@%+=:,.\/-]+$/.test(word) ? word
+export const quoted = word => /^[\w@%+=:,.\/-]+$/.test(word) ? word
     : `'${word.replaceAll("'", "'\\''")}'`;
 
 const typed = []; // what was launched, by which test
