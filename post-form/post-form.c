@@ -229,8 +229,8 @@ static void get_page(struct conn *c, const struct page *page)
     snprintf(fields, sizeof fields,
              "Content-Length: %zu\r\n"
              "Content-Security-Policy: default-src 'none'; script-src 'self'; "
-             "style-src 'self'; connect-src 'self'; form-action 'self'; "
-             "base-uri 'none'; frame-ancestors 'none'\r\n",
+             "style-src 'self'; connect-src 'self'; img-src data:; "
+             "form-action 'self'; base-uri 'none'; frame-ancestors 'none'\r\n",
              buf_len(&page->bytes));
     reply_head(c, 200, page->type, fields);
     if (!c->head_only)
