@@ -13,6 +13,7 @@ function tell(text, failed) {
   line.textContent = text; // never as HTML: a file's name may hold anything
   line.className = failed ? 'failed' : 'saved';
   document.getElementById('status').append(line);
+  progress.value = failed ? 0 : 1;
 }
 
 function sendNext() {
@@ -33,7 +34,6 @@ function sendNext() {
   request.onload = function () {
     const answer = request.responseText.trim();
     if (request.status === 200) {
-      progress.value = 1;
       tell(answer, false);
     } else if (request.status === 413) {
       tell(file.name + ' is larger than this server takes', true);
