@@ -8,6 +8,7 @@
 # make strict     every warning is an error, for four compilers
 # make fuzz       FUZZ_SECONDS=60 for each target; needs clang
 # make interop    against the software of others, which it installs
+# make pictures   takes those in the READMEs anew
 # make format     lay out the C by .clang-format; format-check only looks
 .POSIX:
 CC = cc
@@ -95,6 +96,10 @@ fuzz:
 interop: all
 	@tests/interop/setup
 	@node --test --test-reporter=spec tests/interop/*.test.mjs
+
+pictures: all
+	@tests/interop/setup
+	@node tests/interop/pictures.mjs
 
 SOURCES = */*.c */*.h tests/*/*.c tests/*/*.h
 format:
