@@ -761,7 +761,8 @@ static void put_file(struct conn *c, const struct http_head *h)
     if (name.n == 0) qs_split(h->target, &name, &query);
     field = (struct span){field_text, percent_decode(field_text, field)};
     name = (struct span){name_text, percent_decode(name_text, name)};
-    if (h->framing == HTTP_NONE || name.p[name.n - 1] == '/') {
+    bool piece = http_header(h, "Content-Range").p; /* RFC 9110, 14.5 */
+    if (h->framing == HTTP_NONE || name.p[name.n - 1] == '/' || piece) {
         reply_error(c, 400);
     } else if (h->framing == HTTP_LENGTH && h->length > (uint64_t)max_file) {
         reply_error(c, 413);

@@ -192,10 +192,13 @@ static size_t field_length(struct span s)
     return n;
 }
 
-/* m->head is CRLF, the fields, each with its CRLF, and CRLF. */
+/* m->head is CRLF, the fields, each with its CRLF, and CRLF. Files are not
+ * looked for within a part, where senders may no longer put them (RFC 7578,
+ * 4.3) but curl -F f=@a,b still does: so it must not pass for a text. */
 static bool parse_head(struct multipart *m)
 {
     struct span s = {buf_at(&m->head) + 2, buf_len(&m->head) - 2};
+    bool nested = false;
 
     while (s.n > 2) {
         struct span line = {s.p, field_length(s)};
@@ -208,9 +211,11 @@ static bool parse_head(struct multipart *m)
         if (span_is_nocase(name, "Content-Disposition") && !m->name.p &&
             !disposition(m, value))
             return false;
+        if (span_is_nocase(name, "Content-Type"))
+            nested = starts_with_nocase(trim(value), "multipart/");
         s = (struct span){s.p + line.n + 2, s.n - line.n - 2};
     }
-    return m->name.p != NULL;
+    return m->name.p && (m->filename.p || !nested);
 }
 
 /* Behind a delimiter: either the next part's head begins, with the line end

@@ -158,6 +158,12 @@ static const struct {
     {"--B\r\nContent-Disposition: attachment; name=a\r\n\r\n\r\n--B--", "!"},
     {"--B\r\nContent-Disposition: form-data; name=\"a\r\n\r\n\r\n--B--", "!"},
     {"--B\r\nContent-Disposition form-data\r\n\r\n\r\n--B--", "!"},
+    {"--B\r\nContent-Disposition: form-data; name=a\r\n"
+     "Content-Type: MULTIPART/mixed; boundary=x\r\n\r\n\r\n--B--",
+     "!"},
+    {"--B\r\nContent-Type: multipart/mixed; boundary=x\r\n"
+     "Content-Disposition: form-data; name=a; filename=b\r\n\r\n\r\n--B--",
+     "[a|b].;"},
     {"--B\r\nX: y\n\r\n\r\n--B--", "!"},
     {"--B\r\nX: y\r \r\n\r\n--B--", "!"},
     {"--B\r\nX: y\r\n--B--", ""},

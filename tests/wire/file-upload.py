@@ -314,6 +314,11 @@ class Forms(OneServer):
             self.ask(request, 200, lines(saved_line()))
             self.assertEqual(self.files()[0][2], b'hello')
 
+    def test_a_file_of_any_type(self):
+        self.ask(form(part('name=f; filename=a.mhtml', b'--x--',
+                           'Content-Type: multipart/related; boundary=x')))
+        self.assertEqual(self.files(), [('f', 'a.mhtml', b'--x--')])
+
     def test_encoded_parts_are_kept_as_they_are(self):
         self.ask(form(part('name=f; filename=a.txt', b'aGVsbG8=',
                            'Content-Transfer-Encoding: base64')))
@@ -340,6 +345,9 @@ class Forms(OneServer):
                 (start + b'Content-Type: text/plain\r\n\r\nx\r\n' + END, True),
                 (part('x', b'x') + END, True),
                 (part('filename=a', b'x') + END, True),
+                # files within a part, as curl -F f=@a,b sends them
+                (part('name=f', b'--x--\r\n', 'Content-Type: ' +
+                      'multipart/mixed; boundary=x') + END, True),
                 (part('name="a', b'x') + END, True),
                 (file_part().replace(b'form-data', b'attachment') + END, True),
                 (start + b'X: ' + b'x' * 40000 + b'\r\n\r\n' + END, True)):
@@ -581,6 +589,15 @@ class Puts(OneServer):
 
     def test_no_length(self):
         self.ask(head('PUT', '/x', None), 400, 'Bad Request')
+
+    def test_a_piece_of_a_file(self):
+        """As curl -C 5 -T does: it is not the file, RFC 9110, 14.5."""
+        with self.server.connect() as peer:
+            peer.send(put(b'hello', 'a.txt', 'f',
+                          'Content-Range: bytes 5-9/10'))
+            self.check(peer.read_response(), 400, 'Bad Request')
+            self.check_next(peer)
+        self.check_empty()
 
     def test_expect(self):
         """As curl -T does: it waits a second for the 100."""
