@@ -7,7 +7,8 @@ import {Buffer} from 'node:buffer';
 import fs from 'node:fs';
 import path from 'node:path';
 import {test} from 'node:test';
-import {freePort, program, run, say, start} from './program.mjs';
+import {folder, freePort, launch, program, run, say, start, TOP}
+    from './program.mjs';
 
 const raw = text => Buffer.from(text, 'latin1'); // a byte a character
 
@@ -274,6 +275,58 @@ test('HTTP: malformed requests are 400', async t => {
         });
     await t.test('and the server goes on', t =>
         checkAnswer(t, server, request('GET /'), 200, index));
+});
+
+test('HTTP: a client that just waits', async t => {
+    const form = await start(t, 'post-form', [],
+                             {HEAD_MS: '200', IDLE_MS: '200'});
+    const upload = await start(t, 'file-upload', [], {IDLE_MS: '200'});
+    const rows = [
+        ['in a head', form, 'GET / HTTP/1.1\r\nHost:'],
+        ['in a form', form, request('POST /', [
+            'Content-Type: application/x-www-form-urlencoded',
+            'Content-Length: 10'], 'a=b')],
+        ['in a file', upload, request('PUT /x', ['Content-Length: 10'], 'x')],
+    ];
+    for (const [what, server, bytes] of rows)
+        await t.test(`${what}: 408`, async t => {
+            const [answer] = answers(await say(t, server, bytes));
+            assert.deepEqual([answer.status, answer.headers.connection],
+                             [408, 'close']);
+        });
+    await t.test('after an answer, or before any: closed', async t => {
+        const got = answers(await say(t, form, request('GET /',
+                                                       ['Connection:'])));
+        assert.deepEqual(got.map(answer => answer.status), [200]);
+        assert.equal(await say(t, form, ''), '');
+    });
+});
+
+test('what a program reads and writes lies beside it', async t => {
+    const rows = { // what it writes, a session, and how the answer begins
+        'post-form': [[], request('GET /'), 'HTTP/1.1 200'],
+        'websocket-app': [[], request('GET /'), 'HTTP/1.1 200'],
+        'file-upload': [['uploads'], request('GET /'), 'HTTP/1.1 200'],
+        'smtp-server': [['mail'], 'quit\n', '220'],
+    };
+    for (const [name, [written, session, answer]] of Object.entries(rows))
+        await t.test(`${name}: not as the book`, async t => {
+            const cwd = folder(t), home = folder(t);
+            fs.copyFileSync(program(name), path.join(home, name));
+            const pages = path.join(TOP, name, 'public');
+            if (fs.existsSync(pages))
+                fs.cpSync(pages, path.join(home, 'public'), {recursive: true});
+            const before = fs.readdirSync(home);
+            const server = launch(t, path.join(home, name), [],
+                                  {cwd, env: {HOST: '127.0.0.1', PORT: '0'}});
+            Object.assign(server, JSON.parse(await server.next()));
+            const came = await say(t, server, session);
+            assert.ok(came.startsWith(answer), came);
+            assert.equal(await server.stop(), 0);
+            assert.deepEqual(fs.readdirSync(cwd), []);
+            assert.deepEqual(fs.readdirSync(home),
+                             [...before, ...written].sort());
+        });
 });
 
 // ---- post-form --------------------------------------------------------------
@@ -576,6 +629,20 @@ test('file-upload: what is answered to a form', async t => {
         ['base64 stays as it is: not as the book', post(part(
             `${head('f', 'a')}\r\nContent-Transfer-Encoding: base64`,
             'aGVsbG8=') + closing), 200, ok('a'), [['f', 'a', 'aGVsbG8=']]],
+        ...['attachment; name="f"; filename="a"', 'form-data; filename="a"',
+            'form-data'].map(disposition => [
+            `${disposition}: not as the book`,
+            post(part(`Content-Disposition: ${disposition}`, 'x') + closing),
+            400, 'Bad Request', []]),
+        ['no disposition: not as the book', post(
+            part('Content-Type: text/plain', 'x') + closing), 400,
+         'Bad Request', []],
+        ['a text of 1 MiB', post(
+            part(head('f'), 'x'.repeat(1 << 20)) + closing), 200,
+         'processed "f" input.\n' + ok(), []],
+        ['and one byte more: not as the book', post(
+            part(head('f'), 'x'.repeat((1 << 20) + 1)) + closing), 413,
+         'Too Large', []],
         ['no closing boundary: not as the book', post(a), 400, 'Bad Request',
          []],
         ['an empty body: not as the book', post('', ['Content-Length: 0']),
@@ -677,12 +744,18 @@ test('file-upload: the names of files', async t => {
 test('file-upload: forty at once, none is lost: not as the book', async t => {
     const server = await start(t, 'file-upload');
     const bodies = Array.from({length: 40}, (_, i) => `${i + 100}`.repeat(99));
-    const came = await Promise.all(bodies.map(body => say(
-        t, server, request('POST /', [asMultipart],
-                           file('same', body) + closing))));
-    for (const each of came) assert.equal(answers(each)[0].body, ok('same'));
-    assert.deepEqual(saved(server),
-                     bodies.map(body => ['userfile1', 'same', body]));
+    for (const [what, make] of [
+        ['forms', body => request('POST /', [asMultipart],
+                                  file('same', body) + closing)],
+        ['PUT', body => request('PUT /same', ['X-Field: userfile1'], body)]])
+        await t.test(what, async t => {
+            const came = await Promise.all(bodies.map(
+                body => say(t, server, make(body))));
+            for (const each of came)
+                assert.match(each, /\r\n\r\nsame successfully saved!\n/);
+            assert.deepEqual(saved(server),
+                             bodies.map(body => ['userfile1', 'same', body]));
+        });
 });
 
 // ---- file-upload: PUT -------------------------------------------------------

@@ -228,7 +228,8 @@ test('http.Agent: twenty requests on one connection', async t => {
     const answers = new Map([
         ['rest-server', [['/', 200], ['/users', 200], ['/nowhere', 404],
                          ['/users', 405, 'POST', 'a=b']]],
-        ['post-form', [['/', 200], ['/api/users', 200], ['/', 405, 'DELETE'],
+        ['post-form', [['/api/users', 200, 'HEAD'], ['/api/users', 200],
+                       ['/', 405, 'DELETE'],
                        ['/', 415, 'POST', 'hello']]],
         ['file-upload', [['/', 200], ['/a', 200, 'PUT', 'hello'],
                          ['/', 415, 'POST', 'hello'], ['/', 405, 'DELETE']]],

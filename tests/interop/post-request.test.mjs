@@ -82,6 +82,23 @@ test('POST to Node: the request', async t => {
     }
 });
 
+test('POST to Node: what of the URL is sent', async t => {
+    const server = http.createServer((request, response) =>
+        response.end(`${request.headers.host} ${request.url}`))
+        .listen(0, '::');
+    await once(server, 'listening');
+    atEnd(t, () => server.close());
+    const {port} = server.address();
+    for (const [host, rest, target] of [
+        ['[::1]', '/a', '/a'], ['127.0.0.1', '', '/'],
+        ['localhost', '?b', '/?b'], ['LOCALHOST', '/a?b#c', '/a?b'],
+        ['127.0.0.1', '/%zz', '/%zz']])
+        await t.test(host + rest, async t => assert.deepEqual(
+            await client(t, [`http://${host}:${port}${rest}`]),
+            {status: 0, stderr: '', stdout: '\n Status: 200\n ' +
+                `Body: ${host}:${port} ${target}\n\n`}));
+});
+
 // ---- what is answered -------------------------------------------------------
 
 // Each answers with all the ways of HTTP/1.1 to say where a body ends.
