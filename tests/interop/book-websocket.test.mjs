@@ -233,7 +233,8 @@ test('websocket-app: how it ends, and that the server does not', async t => {
                 Buffer.from(handshake()), bytes]),
                 {encoding: 'latin1', end: true}), agreed));
     await t.test('SIGINT: 1001 to each; not as the book', async t => {
-        const stopping = await start(t, 'websocket-app');
+        const stopping = await start(t, 'websocket-app', [],
+                                     {GRACE_MS: '300'});
         const saying = say(t, stopping, Buffer.concat([
             Buffer.from(handshake()), text('x')]), {encoding: 'latin1'});
         await stopping.line('Received: x');

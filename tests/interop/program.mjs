@@ -234,6 +234,7 @@ export async function say(t, server, bytes,
     else socket.write(bytes);
     await within(once(socket, 'end'), 'end of the connection',
                  () => JSON.stringify(came));
+    socket.destroy(); // else the server would linger
     return came;
 }
 
