@@ -714,11 +714,14 @@ static void conn_open(int fd)
     conns[nbusy++] = c;
 }
 
+static int traced_fd = -1; /* whose bytes the trace has shown last */
+
 static void conn_free(struct conn *c)
 {
     conn_stop(c);
     close(c->fd);
     if (tracing && !c->own) fputs("---\n", stderr); /* as in tests/sessions */
+    traced_fd = -1;
     buf_free(&c->in);
     buf_free(&c->out);
     free(c);
@@ -726,13 +729,12 @@ static void conn_free(struct conn *c)
 
 static void trace(const struct conn *c, char who, const char *p, size_t n)
 {
-    static int last_fd = -1;
     struct buf lines = {.max = 16 * SHOW_WIRE_MAX};
 
     if (!tracing || c->own) return;
-    if (c->fd != last_fd)
+    if (c->fd != traced_fd)
         fprintf(stderr, "# connection %d from %s\n", c->fd, c->ip);
-    last_fd = c->fd;
+    traced_fd = c->fd;
     show_wire(&lines, who, (struct span){p, n});
     fwrite(buf_at(&lines), 1, buf_len(&lines), stderr);
     buf_free(&lines);
@@ -794,6 +796,7 @@ static void read_proxy_header(struct conn *c)
         return;
     }
     if (ip[0]) set_ip(c, ip);
+    traced_fd = -1; /* it is shown anew, from there */
     buf_drop(&c->in, (size_t)used);
     conn_enter(c, IDLE, idle_ms);
 }
