@@ -1001,6 +1001,8 @@ static void run(int listener)
                 conn_turn(c, pfds[2 + i].revents);
             }
             if (c->state != CLOSED && now >= c->deadline) conn_expire(c);
+            if (stopping && c->state == PROXY_HEADER && buf_len(&c->in) == 0)
+                c->state = CLOSED; /* nothing has begun */
             if (c->state != CLOSED && stopping) conn_end(c);
         }
         if (all) all_at = now + 1 + nconns / 200;

@@ -80,6 +80,15 @@ class Proxied(unittest.TestCase):
                 peer.send(LINE[:10])
                 self.assert_dropped(peer)
 
+    def test_a_header_that_has_not_begun_holds_up_no_stop(self):
+        for _, server in self.servers(HEAD_MS=60000, GRACE_MS=60000):
+            with server.connect():
+                with server.connect() as peer: # when it is served, so is the
+                    peer.send(LINE + b'x\r\n') # other one, which came first
+                    peer.receive()
+                server.signal()
+                self.assertEqual(server.wait(), 0)
+
     def test_nothing_is_said_before_the_header(self):
         with wire.Server('smtp-server', PROXY=1, TRACE=1) as server:
             with server.connect() as peer:
