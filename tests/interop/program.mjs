@@ -125,7 +125,7 @@ export function launch(t, command, args = [],
     const child = spawn(command, args, {
         cwd, env: environment(env), stdio: ['pipe', 'pipe', 'pipe']});
     const p = {child, pid: child.pid, stdin: child.stdin, stdout: '',
-               stderr: '', status: null,
+               stderr: '', status: null, signal: null,
                typed: {test: t.fullName, command, args, env: {...env}}};
     typed.push(p.typed);
     p.stdin.on('error', () => {}); // it may end before it has read all
@@ -134,7 +134,7 @@ export function launch(t, command, args = [],
     p.ended = new Promise((resolve, reject) => {
         child.on('error', reject);
         child.on('close', (status, signal) => {
-            p.status = status;
+            Object.assign(p, {status, signal});
             resolve({status, signal});
         });
     });
@@ -203,7 +203,8 @@ export async function start(t, name, args = [], env = {}) {
                                            : server.address;
     server.url = `http://${server.host}:${server.port}`;
     atEnd(t, async () => {
-        if (server.status === null) assert.equal(await server.stop(), 0);
+        if (server.status === null && server.signal === null)
+            assert.equal(await server.stop(), 0);
         assert.doesNotMatch(server.stderr, /Sanitizer|runtime error:/);
     });
     return server;
@@ -238,10 +239,13 @@ export async function say(t, server, bytes,
     return came;
 }
 
-// When a program that does not say so has begun to listen there.
-export async function listening(port) {
+// When a program that does not say so has begun to listen there: on a port, or
+// on a socket's path.
+export async function listening(at) {
+    const where = typeof at === 'string' ? {path: at}
+                                         : {port: at, host: '127.0.0.1'};
     const connects = () => new Promise(resolve => {
-        const socket = net.connect(port, '127.0.0.1', () => {
+        const socket = net.connect(where, () => {
             socket.destroy();
             resolve(true);
         }).on('error', () => resolve(false));
@@ -249,5 +253,5 @@ export async function listening(port) {
     const wait = async () => {
         while (!await connects()) await pause(10);
     };
-    await within(wait(), `server on port ${port}`);
+    await within(wait(), `server on ${at}`);
 }
