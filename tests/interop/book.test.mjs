@@ -277,10 +277,10 @@ test('HTTP: malformed requests are 400', async t => {
         checkAnswer(t, server, request('GET /'), 200, index));
 });
 
-test('HTTP: a client that just waits', async t => {
+test('HTTP: a client that just waits', {concurrency: true}, async t => {
     const form = await start(t, 'post-form', [],
-                             {HEAD_MS: '200', IDLE_MS: '200'});
-    const upload = await start(t, 'file-upload', [], {IDLE_MS: '200'});
+                             {HEAD_MS: '1000', IDLE_MS: '1000'});
+    const upload = await start(t, 'file-upload', [], {IDLE_MS: '1000'});
     const rows = [
         ['in a head', form, 'GET / HTTP/1.1\r\nHost:'],
         ['in a form', form, request('POST /', [
@@ -288,18 +288,20 @@ test('HTTP: a client that just waits', async t => {
             'Content-Length: 10'], 'a=b')],
         ['in a file', upload, request('PUT /x', ['Content-Length: 10'], 'x')],
     ];
-    for (const [what, server, bytes] of rows)
-        await t.test(`${what}: 408`, async t => {
-            const [answer] = answers(await say(t, server, bytes));
-            assert.deepEqual([answer.status, answer.headers.connection],
-                             [408, 'close']);
-        });
-    await t.test('after an answer, or before any: closed', async t => {
-        const got = answers(await say(t, form, request('GET /',
-                                                       ['Connection:'])));
-        assert.deepEqual(got.map(answer => answer.status), [200]);
-        assert.equal(await say(t, form, ''), '');
-    });
+    await Promise.all([
+        ...rows.map(([what, server, bytes]) =>
+            t.test(`${what}: 408`, async t => {
+                const [answer] = answers(await say(t, server, bytes));
+                assert.deepEqual([answer.status, answer.headers.connection],
+                                 [408, 'close']);
+            })),
+        t.test('after an answer, or before any: closed', async t => {
+            const got = answers(await say(
+                t, form, request('GET /', ['Connection:'])));
+            assert.deepEqual(got.map(answer => answer.status), [200]);
+            assert.equal(await say(t, form, ''), '');
+        }),
+    ]);
 });
 
 test('what a program reads and writes lies beside it', async t => {
