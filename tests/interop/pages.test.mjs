@@ -147,7 +147,7 @@ test('post-form: the JSON page tells what went wrong', async t => {
     });
     await submit.click();
     await status.getByText('Error: 413 Too Large', {exact: true}).waitFor();
-    forgive(page, /status of 413/);
+    await forgive(page, /status of 413/);
 
     await first.evaluate(input => { input.value = 'y'; });
     await submit.click();
@@ -157,7 +157,31 @@ test('post-form: the JSON page tells what went wrong', async t => {
     assert.equal(await server.stop(), 0);
     await submit.click();
     await status.getByText('Error: ').waitFor();
-    forgive(page, /ERR_CONNECTION_REFUSED/);
+    await forgive(page, /ERR_CONNECTION_REFUSED/);
+});
+
+test('post-form: a refusal while the form is still being sent', async t => {
+    const server = await start(t, 'post-form');
+    const page = await openPage(t, browser, server.url);
+    const input = page.locator('#userinput1');
+    const submit = page.getByRole('button', {name: 'Submit'});
+    await input.evaluate(input => { // hidden: it would take long to draw
+        input.type = 'hidden';
+        input.value = 'x'.repeat(2097153);
+    });
+    await submit.click();
+    await page.getByText('Too Large', {exact: true}).waitFor();
+    await forgive(page, /status of 413/);
+
+    await page.goto(server.url);
+    await input.evaluate(input => {
+        input.type = 'file';
+        input.form.enctype = 'multipart/form-data';
+    });
+    await input.setInputFiles(someFile(t, 'large', 50000000));
+    await submit.click();
+    await page.getByText('Unsupported Media Type', {exact: true}).waitFor();
+    await forgive(page, /status of 415/);
 });
 
 // ---- file-upload -----------------------------------------------------------
@@ -203,13 +227,13 @@ test('file-upload: a form with nothing chosen', async t => {
 test('file-upload: names that are HTML', async t => {
     const server = await start(t, 'file-upload', [], {MAX_FILE: '1000'});
     const page = await openPage(t, browser, server.url + '/put');
-    const [small, large] = [1, 1001].map(size => (
-        {name: `${hostile} ${size}`, mimeType: '', buffer: Buffer.alloc(size)}));
+    const [small, large] = [1, 1001].map(size => ({
+        name: `${hostile} ${size}`, mimeType: '', buffer: Buffer.alloc(size)}));
     await page.getByLabel('Choose files').setInputFiles([small, large]);
     const log = page.getByRole('log', {name: 'Files sent'});
     await log.getByText(`${small.name} successfully saved!`).waitFor();
     await log.getByText(`${large.name} is larger than`).waitFor();
-    forgive(page, /status of 413/);
+    await forgive(page, /status of 413/);
     await stayedText(page);
     assert.deepEqual(saved(server).map(([, name]) => name), [small.name]);
 });
@@ -243,24 +267,32 @@ test('file-upload: the progress of a PUT', async t => {
     const server = await start(t, 'file-upload', [],
                                {MAX_FILE: String(size)});
     const page = await openPage(t, browser, server.url + '/put');
-    const files = [someFile(t, 'big', size), someFile(t, 'next', 10)];
+    const files = [someFile(t, 'big', size), someFile(t, 'next', 10),
+                   someFile(t, 'last', 10)];
     const bar = name => page.getByRole('progressbar', {name, exact: true});
     const value = () => page.locator('progress').evaluate(bar => bar.value);
     assert.equal(await value(), 0);
 
     // A server that stands still has taken a part of it.
     process.kill(server.pid, 'SIGSTOP');
-    await page.getByLabel('Choose files').setInputFiles(files);
+    const input = page.getByLabel('Choose files');
+    await input.setInputFiles(files.slice(0, 2));
     await bar('Sending big, 1 more to go').waitFor();
     await page.waitForFunction(
         () => document.querySelector('progress').value > 0);
     assert.ok(await value() < 1);
+    await input.setInputFiles(files[2]); // it waits for its turn
+    assert.equal(await bar('Sending big, 1 more to go').count(), 1);
     process.kill(server.pid, 'SIGCONT');
 
-    await page.getByText('next successfully saved!').waitFor();
+    await page.getByText('last successfully saved!').waitFor();
     await bar('No file is on its way').waitFor();
     assert.equal(await value(), 1);
+    assert.deepEqual(await page.getByRole('listitem').allTextContents(), [
+        'big successfully saved!', 'next successfully saved!',
+        'last successfully saved!']);
     assertSaved(server, [['userfile1', 'big', files[0]],
+                         ['userfile1', 'last', files[2]],
                          ['userfile1', 'next', files[1]]]);
 });
 
@@ -313,21 +345,21 @@ test('file-upload: PUT that is refused, or meets no server', async t => {
         'one too many is larger than this server takes',
         'far too many is larger than this server takes',
         'fits successfully saved!']);
-    forgive(page, /status of 413/);
-    forgive(page, /status of 413/);
+    await forgive(page, /status of 413/);
+    await forgive(page, /status of 413/);
     assertSaved(server, [['userfile1', 'fits', files[2]]]);
     assert.equal(await progress(), 1);
 
     await input.setInputFiles(files[0]);
     await page.getByRole('listitem').nth(3).waitFor();
-    forgive(page, /status of 413/);
+    await forgive(page, /status of 413/);
     assert.equal(await progress(), 0);
 
     assert.equal(await server.stop(), 0);
     await input.setInputFiles(files[2]);
     await page.getByText('fits was not sent: the server is gone').waitFor();
     assert.equal(await progress(), 0);
-    forgive(page, /ERR_CONNECTION_REFUSED/);
+    await forgive(page, /ERR_CONNECTION_REFUSED/);
 });
 
 // ---- websocket-app ---------------------------------------------------------
@@ -408,7 +440,7 @@ test('websocket-app: by keyboard, over a restart of the server', async t => {
     await tabTo(page, 'Reconnect');
     await press(page, 'Space'); // too early
     await page.getByText('Disconnected: 1006').waitFor();
-    forgive(page, /ERR_CONNECTION_REFUSED/);
+    await forgive(page, /ERR_CONNECTION_REFUSED/);
     assert.deepEqual((await lines(page)).slice(2), [
         'Disconnected: 1001', 'Error: the connection failed',
         'Disconnected: 1006']);
@@ -443,6 +475,93 @@ test('websocket-app: the log keeps the last 1,000 lines', async t => {
         {length: 600}, (_, i) => `Received: message ${i + 1}`));
     assert.ok(await page.getByRole('log').evaluate(
         log => log.scrollTop + log.clientHeight > log.scrollHeight - 2));
+});
+
+test('websocket-app: large messages, and why it closes', async t => {
+    const server = await start(t, 'websocket-app', ['-e']);
+    const page = await openPage(t, browser, server.url);
+    // Sends SIZE bytes and, when the same have come back, says goodbye.
+    const echo = (binary, size) => page.evaluate(
+        ([binary, size]) => new Promise(resolve => {
+            const ws = new WebSocket('ws://' + location.host);
+            const text = '☃'.repeat(size / 3) + 'x'.repeat(size % 3);
+            ws.onopen = () => ws.send(binary ? new Blob([text]) : text);
+            ws.onmessage = async ({data}) => ws.close(
+                (binary ? await data.text() : data) === text ? 3999 : 3000);
+            ws.onclose = ({code, wasClean}) => resolve([code, wasClean]);
+        }), [binary, size]);
+    for (const size of [0, 125, 126, 65535, 65536])
+        for (const binary of [true, false])
+            assert.deepEqual(await echo(binary, size), [3999, true],
+                             `${size} bytes`);
+    const max = 16 * 1024 * 1024;
+    assert.deepEqual(await echo(false, max), [3999, true]);
+    assert.deepEqual(await echo(true, max + 1), [1009, true]);
+});
+
+// ---- all servers -----------------------------------------------------------
+
+test('by IPv6, and by a name', async t => {
+    for (const HOST of ['::1', '127.0.0.1']) {
+        const [form, ws] = [await start(t, 'post-form', [], {HOST}),
+                            await start(t, 'websocket-app', [], {HOST})];
+        for (const name of [form.host, 'localhost']) {
+            const page = await openPage(t, browser,
+                                        `http://${name}:${form.port}`);
+            await page.getByRole('button', {name: 'Submit'}).click();
+            await page.getByText('You Posted:').waitFor();
+            await page.goto(`http://${name}:${ws.port}`);
+            await connected(page);
+        }
+    }
+});
+
+test('a page of another site can do nothing here', async t => {
+    const other = await start(t, 'post-form'); // its JSON has no policy
+    const form = await start(t, 'post-form');
+    const upload = await start(t, 'file-upload');
+    const ws = await start(t, 'websocket-app');
+    const open = await start(t, 'websocket-app', [], {ORIGIN: '*'});
+    const page = await openPage(t, browser, other.url + '/api/users');
+
+    // The browser sends both of these without asking first.
+    await page.evaluate(url => fetch(url, {
+        method: 'POST', mode: 'no-cors',
+        body: new URLSearchParams({userinput1: 'forged'})}), form.url);
+    await forgive(page, /status of 403/);
+    await page.evaluate(url => {
+        const body = new FormData();
+        body.append('userfile1', new File(['forged'], 'forged'));
+        return fetch(url, {method: 'POST', mode: 'no-cors', body});
+    }, upload.url);
+    await forgive(page, /status of 403/);
+    assertSaved(upload, []);
+    assert.equal(await page.evaluate(url => fetch(
+        url, {method: 'PUT', body: 'forged'}).catch(error => error.name),
+    upload.url + '/forged'), 'TypeError');
+    await forgive(page, /CORS policy/);
+    await forgive(page, /ERR_FAILED/);
+    assertSaved(upload, []);
+
+    const connect = url => page.evaluate(url => new Promise(resolve => {
+        const ws = new WebSocket(url);
+        ws.onopen = () => resolve('open');
+        ws.onclose = event => resolve(event.code);
+    }), url.replace('http:', 'ws:'));
+    assert.equal(await connect(ws.url), 1006);
+    await forgive(page, /response code: 403/);
+    assert.equal(await connect(open.url), 'open');
+
+    // A form that the visitor is made to send.
+    await page.evaluate(url => {
+        const form = document.createElement('form');
+        Object.assign(form, {method: 'POST', action: url});
+        document.body.append(form);
+        form.submit();
+    }, form.url);
+    await page.getByText('Forbidden').waitFor();
+    await forgive(page, /status of 403/);
+    assert.doesNotMatch(form.stdout, /User Posted/);
 });
 
 test('what cannot do without scripts says so', async t => {
@@ -526,7 +645,7 @@ for (const {recipe, path: where, file, use} of pages) {
         await stayedText(page);
         for (const what of [/policy script-src/, /policy style-src/,
                             /inline script/, /inline style/])
-            forgive(page, what);
+            await forgive(page, what);
     });
 
     test(`${recipe} ${where}: has its picture in the README`, () => {
