@@ -118,6 +118,7 @@ for (const [name, send] of Object.entries(senders)) {
         const {status} = await send(t, server,
             {from, to: ['you@example.com', 'nobody@example.com'], text: TEXT});
         if (name !== 'swaks') assert.notEqual(status, 0);
+        assert.equal(await server.stop(), 0); // and with it all that msmtp left
         assert.deepEqual(letters(server, 'you'), name === 'msmtp' ? [] :
             [{from, to: 'you@example.com', text: TEXT}]);
     });
