@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import tempfile
+import threading
 import unittest
 
 import wire
@@ -159,6 +160,10 @@ elif made == 'unix':
     given.bind(os.environ['ROOT'] + '/socket')
     given.listen()
     fd = given.fileno()
+elif made.startswith('/'):
+    keeper = socket.socket(socket.AF_UNIX)
+    keeper.connect(made)
+    fd = socket.recv_fds(keeper, 1, 1)[1][0]
 else:
     given = socket.socket()
     given.bind(('127.0.0.1', 0))
@@ -194,6 +199,28 @@ class Inherited(unittest.TestCase):
                     peer.send(says)
                     self.assertIn(hears, peer.recv_all())
                     wire.assert_idle(server)
+
+    def test_clients_wait_while_it_is_started_again(self):
+        path = os.path.join(self.root, 'keeper')
+        with socket.create_server(('127.0.0.1', 0)) as kept, \
+                socket.socket(socket.AF_UNIX) as keeper:
+            keeper.bind(path)
+            keeper.listen()
+
+            def hand_over():
+                with keeper.accept()[0] as link:
+                    socket.send_fds(link, [b'!'], [kept.fileno()])
+
+            for n in range(3):
+                with socket.create_connection(kept.getsockname()) as client:
+                    client.sendall(GET) # nobody accepts it yet
+                    thread = threading.Thread(target=hand_over)
+                    thread.start()
+                    with wire.Server(self.command('rest-server', path),
+                                     ROOT=self.root):
+                        thread.join()
+                        client.settimeout(wire.LIMIT)
+                        self.assertIn(b'200 OK', client.recv(1000))
 
     def test_what_is_for_another_process_is_left_alone(self):
         command = self.command('rest-server', pid='1')
