@@ -207,8 +207,8 @@ test('ws: 500 clients at once', async t => {
 
 // ---- undici, the WebSocket of Node itself -----------------------------------
 
-async function undici(t, server, protocols) {
-    const socket = new Undici(server.url.replace('http:', 'ws:'), protocols);
+async function undici(t, server, options) {
+    const socket = new Undici(server.url.replace('http:', 'ws:'), options);
     socket.binaryType = 'arraybuffer';
     const messages = on(socket, 'message', {close: ['close']});
     const closed = once(socket, 'close').then(([event]) => event);
@@ -245,6 +245,32 @@ test('undici: messages and Close', async t => {
     assert.deepEqual(await another.end(), [1009, '']);
 });
 
+test('undici: it answers pings, and stays', async t => {
+    const server = await start(t, 'websocket-app', ['-e'],
+                               {IDLE_MS: '200', TRACE: '1'});
+    const socket = await undici(t, server);
+    await server.errorLine('S: \\x89\\x00\\');
+    await server.errorLine('C: \\x8A\\x80');
+    await echoed(socket, 'still here');
+});
+
+test('undici: no subprotocol is selected, which it minds', async t => {
+    const server = await start(t, 'websocket-app', ['-e']);
+    const socket = new Undici(server.url.replace('http:', 'ws:'), ['chat']);
+    await within(once(socket, 'error'), 'error');
+});
+
+test('undici: pages of other origins stay outside', async t => {
+    const server = await start(t, 'websocket-app', ['-e'], {TRACE: '1'});
+    const origin = 'http://elsewhere.example';
+    const socket = new Undici(server.url.replace('http:', 'ws:'),
+                              {headers: {origin}});
+    await within(once(socket, 'error'), 'error');
+    await server.errorLine('S: HTTP/1.1 403 ');
+    await echoed(await undici(t, server, {headers: {origin: server.url}}),
+                 'same');
+});
+
 test('undici: a server that stops says 1001', async t => {
     const server = await start(t, 'websocket-app');
     const socket = await undici(t, server);
@@ -268,6 +294,15 @@ for (const name of ['messages', 'fragments', 'pings', 'closes', 'too_large',
             'client', name, server.url.replace('http:', 'ws:')));
         assert.equal(status, 0, stderr);
     });
+
+test('python3-websockets as client: a server that stops', async t => {
+    const server = await start(t, 'websocket-app', ['-e']);
+    const client = launch(t, ...python('client', 'stopped',
+                                       server.url.replace('http:', 'ws:')));
+    await client.line('open');
+    assert.equal(await server.stop(), 0);
+    assert.equal((await client.wait()).status, 0, client.stderr);
+});
 
 async function pythonServer(t, name) {
     const server = launch(t, ...python('server', name));

@@ -93,6 +93,12 @@ async def client_origin(url):
         await echoed(peer, 'same')
 
 
+async def client_stopped(url):
+    async with connect(url) as peer:
+        print('open', flush=True)
+        await closed(peer, 1001)
+
+
 async def client_many(url):
     peers = await asyncio.gather(*[connect(url) for _ in range(500)])
     await asyncio.gather(*[echoed(peer, f'client {n} ' * 100)
