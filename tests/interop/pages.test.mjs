@@ -22,7 +22,7 @@ async function stayedText(page) {
     assert.equal(await page.evaluate(() => window.hit), undefined);
 }
 
-// The text and kind of what has the keyboard.
+// The label of what has the keyboard, or else its text.
 function focused(page) {
     return page.evaluate(() => {
         const at = document.activeElement;
@@ -435,6 +435,7 @@ test('websocket-app: by keyboard, over a restart of the server', async t => {
     assert.equal(await server.stop(), 0);
     await status.getByText('Disconnected').waitFor();
     assert.equal((await lines(page)).at(-1), 'Disconnected: 1001');
+    assert.deepEqual(await faults(page), []);
     await page.keyboard.type('not lost');
     await press(page, 'Enter'); // there is nobody to send it to
     await tabTo(page, 'Reconnect');
