@@ -9,10 +9,13 @@
 static size_t printable(struct span text)
 {
     static const char *const hidden[] = {
-        "\u2028", "\u2029",                               /* line ends */
-        "\u200e", "\u200f", "\u061c",                     /* direction marks */
-        "\u202a", "\u202b", "\u202c", "\u202d", "\u202e", /* overrides */
-        "\u2066", "\u2067", "\u2068", "\u2069",           /* isolates */
+        /* U+2028, 2029: line ends; 200E, 200F, 061C: direction marks; 202A to
+         * 202E: overrides; 2066 to 2069: isolates. In bytes, since tcc makes
+         * something else of "\u2028". */
+        "\xe2\x80\xa8", "\xe2\x80\xa9", "\xe2\x80\x8e", "\xe2\x80\x8f",
+        "\xd8\x9c",     "\xe2\x80\xaa", "\xe2\x80\xab", "\xe2\x80\xac",
+        "\xe2\x80\xad", "\xe2\x80\xae", "\xe2\x81\xa6", "\xe2\x81\xa7",
+        "\xe2\x81\xa8", "\xe2\x81\xa9",
     };
     unsigned char first = (unsigned char)text.p[0];
     struct utf8 check = {0};
