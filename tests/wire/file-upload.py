@@ -885,8 +885,8 @@ class Disk(Case):
             self.check(peer.read_response(), 200, type='application/json')
         self.check(peers[-1].read_response(), 200,
                    lines(saved_line(), saved_line()))
-        self.assertFalse([name for name in listing(server.root)
-                          if name[0] == '.'])
+        until(lambda: not [name for name in listing(server.root)
+                           if name[0] == '.'], 'nothing unfinished')
 
     def test_many_forms_wait_for_the_disk(self):
         """What follows a file is not kept in memory while that is saved."""
