@@ -883,14 +883,16 @@ static int inherited_listener(void)
     socklen_t len = sizeof a;
 
     if (!pid || !count || strtol(pid, NULL, 10) != getpid()) return -1;
-    if (strcmp(count, "1") == 0 &&
-        getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 &&
-        listens && getsockname(fd, (struct sockaddr *)&a, &len) == 0 &&
-        (a.sin6_family == AF_INET || a.sin6_family == AF_INET6) &&
-        fcntl(fd, F_SETFL, O_NONBLOCK) == 0)
-        return fd;
-    fprintf(stderr, "LISTEN_FDS=%s: not one TCP socket that listens\n", count);
-    exit(1);
+    if (strcmp(count, "1") != 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == -1 ||
+        !listens || getsockname(fd, (struct sockaddr *)&a, &len) == -1 ||
+        (a.sin6_family != AF_INET && a.sin6_family != AF_INET6) ||
+        fcntl(fd, F_SETFL, O_NONBLOCK) == -1) {
+        fprintf(stderr, "LISTEN_FDS=%s: not one TCP socket that listens\n",
+                count);
+        exit(1);
+    }
+    return fd;
 }
 
 static void print_address(int fd)
