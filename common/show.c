@@ -24,7 +24,7 @@ static size_t printable(struct span text)
     size_t n = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
     if (n > text.n) return 0;
     text.n = n;
-    if (!utf8_next(&check, text) || !utf8_whole(&check)) return 0;
+    if (!utf8_next(&check, text)) return 0;
     if (first == 0xc2 && (unsigned char)text.p[1] < 0xa0) return 0; /* C1 */
     for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++)
         if (span_is(text, hidden[i])) return 0;

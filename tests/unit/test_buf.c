@@ -5,6 +5,7 @@
 #include "test.h"
 
 #include <stdint.h>
+#include <wchar.h>
 
 /* The address sanitizer's malloc() shall say no as others do. */
 const char *__asan_default_options(void);
@@ -75,7 +76,7 @@ static void full(void)
 
     /* Memory that is not to be had: only asked for, never touched. */
     struct buf huge = {.max = SIZE_MAX};
-    CHECK(!buf_room(&huge, SIZE_MAX / 2) && huge.failed, "no memory");
+    CHECK(!buf_room(&huge, SIZE_MAX) && huge.failed, "no memory");
     buf_addf(&huge, "x");
     CHECK(buf_len(&huge) == 0, "no memory");
 }
@@ -109,6 +110,13 @@ static void formatted(void)
         CHECK(holds(&b, "", 0) && b.failed, "%d into %d", n, n - 1);
         buf_free(&b);
     }
+
+    /* The "C" locale has no such character. */
+    struct buf b = {.max = 100};
+    buf_puts(&b, "ab");
+    buf_addf(&b, "%lc", (wint_t)0x20AC);
+    CHECK(b.failed && holds(&b, "ab", 2), "not to be printed");
+    buf_free(&b);
 }
 
 /* Room may be taken and not used, or in part. */
@@ -128,6 +136,13 @@ static void room(void)
     CHECK(buf_room(&b, 0) != NULL && !b.failed, "none");
     CHECK(!buf_room(&b, 1) && b.failed, "1 more");
     buf_free(&b);
+}
+
+static void drop_too_much(void)
+{
+    struct buf b = {.max = 10};
+    buf_puts(&b, "abc");
+    buf_drop(&b, 4);
 }
 
 /* Adds and drops of all sizes, with the same done to a plain array. The memory
@@ -176,6 +191,7 @@ int main(void)
     full();
     formatted();
     room();
+    CHECK(aborts(drop_too_much), "4 of 3 bytes");
     at_random();
     return report();
 }

@@ -178,6 +178,12 @@ static void masking(void)
     ws_mask(NULL, 0, mask, 3);
 }
 
+static void answer_to_a_short_key(void)
+{
+    char answer[29];
+    ws_accept_key(answer, span_of("dGhlIHNhbXBsZSBub25jZQ="));
+}
+
 static void keys(void)
 {
     static const struct {
@@ -222,6 +228,7 @@ static void keys(void)
     char answer[29];
     ws_accept_key(answer, span_of("dGhlIHNhbXBsZSBub25jZQ=="));
     CHECK(strcmp(answer, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") == 0, "%s", answer);
+    CHECK(aborts(answer_to_a_short_key), "for a key that ws_key_ok() refuses");
 }
 
 static void close_codes(void)
