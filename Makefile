@@ -7,6 +7,8 @@
 # make check      the tests built by gcc and by clang with sanitizers, too
 # make strict     every warning is an error, for each compiler
 # make matrix     strict, then the tests built by each compiler, lint, valgrind
+# make valgrind   what fits of the tests, under valgrind
+# make lint       clang-tidy and cppcheck
 # make coverage   the branches that the tests take; what they do not, by line
 # make fuzz       FUZZ_SECONDS=60 for each target; needs clang
 # make interop    against the software of others, which it installs
@@ -86,10 +88,42 @@ check-musl:
 check-tcc:
 	@$(MAKE) variant BUILD=build/tcc CC=tcc
 
+# Some kernels run no 32-bit programs; then qemu does.
 check-m32:
-	@$(MAKE) variant BUILD=build/m32 CC=gcc CFLAGS="-O2 -g -m32"
+	@$(MAKE) build-variant BUILD=build/m32-real CC=gcc CFLAGS="-O2 -g -m32"
+	@run=; build/m32-real/unit/test_sha1 >build/m32.log 2>&1 || run=qemu-i386; \
+	    tests/wrap.sh build/m32-real build/m32 $$run
+	@BUILD=build/m32 python3 tests/run.py $(TESTS)
 
-matrix: strict test check-c2x check-clang check-musl check-tcc check-m32
+# What needs little time and no exact amount of memory, since everything is 30
+# times slower. Valgrind's findings make the exit status 99, and are kept.
+SLOWLY = unit/ sessions/ README Answers Bodies Closing CrossSite Echo Expect \
+	Fragments Frames Framing Handshake Header Mailboxes Multipart Names Pages \
+	PingPong Pipelines Refusals Replies Reserved Session Smuggling Text Trace
+GRIND = $$PWD/build/valgrind.log
+valgrind:
+	@rm -rf $(GRIND) && mkdir -p $(GRIND)
+	@$(MAKE) build-variant BUILD=build/valgrind-real CC=gcc CFLAGS="-O1 -g"
+	@tests/wrap.sh build/valgrind-real build/valgrind valgrind -q \
+	    --error-exitcode=99 --leak-check=full --log-file=$(GRIND)/%p
+	@BUILD=build/valgrind python3 tests/run.py $(SLOWLY)
+	@cat $(GRIND)/* && test -z "$$(cat $(GRIND)/*)"
+
+matrix: strict test check-c2x check-clang check-musl check-tcc check-m32 \
+	valgrind lint check-bmake
+
+# One line each in .clang-tidy and .cppcheck says why something is not looked at.
+lint:
+	@clang-tidy --quiet */*.c tests/unit/*.c -- -std=c11
+	@cppcheck --quiet --std=c11 --enable=all -DSIGWINCH=28 -DTIOCGWINSZ=1 \
+	    --error-exitcode=1 --suppressions-list=.cppcheck */*.c tests/unit/*.c
+	@echo "lint: nothing found"
+
+check-bmake:
+	@rm -rf build/bmake && mkdir -p build && git clone -q . build/bmake
+	@cd build/bmake && bmake -s all && bmake -s unit && bmake -s same && \
+	    bmake -s clean && test -z "$$(git status --porcelain --ignored)"
+	@echo "bmake: ok"
 
 # The branches that these take, all counted together; each is run with $BUILD
 # set. To _exit() writes no counts, so here the helpers exit().

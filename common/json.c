@@ -80,8 +80,9 @@ static int32_t unit(struct span in)
 
     if (in.n < 6 || in.p[0] != '\\' || in.p[1] != 'u') return -1;
     for (int i = 2; i < 6; i++) {
-        if (hex(in.p[i]) < 0) return -1;
-        value = value << 4 | hex(in.p[i]);
+        int digit = hex(in.p[i]);
+        if (digit < 0) return -1;
+        value = value << 4 | digit;
     }
     return value;
 }

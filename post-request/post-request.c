@@ -158,7 +158,7 @@ static void flush_screen(void)
 }
 
 /* What came of the answer is shown, then why there is no more. */
-static void fail(const char *what, const char *format, ...)
+static _Noreturn void fail(const char *what, const char *format, ...)
 {
     struct buf line = {.max = 4096};
     char reason[256];

@@ -707,7 +707,7 @@ static void run(int listener)
         /* 2. Wait, until a descriptor is ready or the nearest deadline. */
         int64_t wait = next <= now ? 0 : next - now;
         if (wait > INT_MAX) wait = INT_MAX;
-        if (poll(pfds, (nfds_t)(2 + n), (int)wait) == -1) {
+        if (poll(pfds, 2 + (nfds_t)n, (int)wait) == -1) {
             if (errno == EINTR) continue;
             perror("poll");
             exit(1);

@@ -188,7 +188,7 @@ static void test_addresses(void)
 
 #define TEXT(in, out, size)                                                    \
     {                                                                          \
-        in, sizeof in - 1, out, sizeof out - 1, size                           \
+        (in), sizeof(in) - 1, (out), sizeof(out) - 1, (size)                   \
     }
 
 static const struct {
