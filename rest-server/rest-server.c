@@ -455,7 +455,7 @@ static void trace(const struct conn *c, char who, const char *p, size_t n)
         fprintf(stderr, "# connection %d from %s\n", c->fd, c->ip);
     traced_fd = c->fd;
     show_wire(&lines, who, (struct span){p, n});
-    fwrite(buf_at(&lines), 1, buf_len(&lines), stderr);
+    if (!lines.failed) fwrite(buf_at(&lines), 1, buf_len(&lines), stderr);
     buf_free(&lines);
 }
 
@@ -620,9 +620,16 @@ static void print_address(int fd)
     socklen_t len = sizeof a;
     char host[64], service[8];
 
-    getsockname(fd, (struct sockaddr *)&a, &len);
-    getnameinfo((struct sockaddr *)&a, len, host, sizeof host, service,
-                sizeof service, NI_NUMERICHOST | NI_NUMERICSERV);
+    if (getsockname(fd, (struct sockaddr *)&a, &len) == -1) {
+        perror("getsockname");
+        exit(1);
+    }
+    int rc = getnameinfo((struct sockaddr *)&a, len, host, sizeof host, service,
+                         sizeof service, NI_NUMERICHOST | NI_NUMERICSERV);
+    if (rc != 0) {
+        fprintf(stderr, "getnameinfo: %s\n", gai_strerror(rc));
+        exit(1);
+    }
     printf("{\"address\":\"%s\",\"family\":\"%s\",\"port\":%s}\n", host,
            a.ss_family == AF_INET6 ? "IPv6" : "IPv4", service);
     fflush(stdout);
@@ -678,6 +685,20 @@ static void sweep(bool all)
     }
 }
 
+/* False: nothing is known yet. The system may lack memory for a moment. */
+static bool wait_ready(int n, int ms)
+{
+    const struct timespec pause = {.tv_nsec = ACCEPT_PAUSE_MS * 1000000L};
+
+    if (poll(pfds, (nfds_t)n, ms) >= 0) return true;
+    if (errno == EINTR) return false;
+    bool passes = errno == ENOMEM || errno == EAGAIN;
+    perror("poll");
+    if (!passes) exit(1);
+    nanosleep(&pause, NULL);
+    return false;
+}
+
 static void run(int listener)
 {
     int64_t accept_at = 0, all_at = 0, stop_at = INT64_MAX;
@@ -700,18 +721,16 @@ static void run(int listener)
         pfds[1] = (struct pollfd){draining ? -1 : wake_fd[0], POLLIN, 0};
         for (int i = 0; i < n; i++) {
             struct conn *c = conns[i];
+            if (c->out.failed) c->state = CLOSED; /* not in its own turn */
             pfds[2 + i] = (struct pollfd){c->fd, conn_events(c), 0};
-            if (c->deadline < next) next = c->deadline;
+            int64_t end = c->state == CLOSED ? now : c->deadline;
+            if (end < next) next = end;
         }
 
         /* 2. Wait, until a descriptor is ready or the nearest deadline. */
         int64_t wait = next <= now ? 0 : next - now;
         if (wait > INT_MAX) wait = INT_MAX;
-        if (poll(pfds, 2 + (nfds_t)n, (int)wait) == -1) {
-            if (errno == EINTR) continue;
-            perror("poll");
-            exit(1);
-        }
+        if (!wait_ready(2 + n, (int)wait)) continue;
 
         /* 3. Serve the ready ones; tell the late ones. */
         now = now_ms();

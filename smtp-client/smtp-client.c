@@ -718,7 +718,7 @@ static void trace(char who, const char *p, size_t n)
 
     if (!tracing) return;
     show_wire(&lines, who, (struct span){p, n});
-    fwrite(buf_at(&lines), 1, buf_len(&lines), stderr);
+    if (!lines.failed) fwrite(buf_at(&lines), 1, buf_len(&lines), stderr);
     buf_free(&lines);
 }
 
