@@ -267,32 +267,6 @@ static int count_syncers(void)
     return n;
 }
 
-/* The next file for a syncer: the one that has waited longest. */
-static struct conn *longest_waiting(void)
-{
-    struct conn *first = NULL;
-
-    for (int i = 0; i < nconns; i++)
-        if (conns[i]->state == WAIT &&
-            (!first || conns[i]->entered < first->entered))
-            first = conns[i];
-    return first;
-}
-
-static void give_work(void)
-{
-    for (struct syncer *s = syncers; s < syncers + SYNCERS; s++) {
-        struct conn *c = s->c && !s->busy ? longest_waiting() : NULL;
-        if (!c) continue;
-        conn_enter(c, SAVE, ANY_MS);
-        s->busy = true;
-        s->client = c;
-        struct part *file = c->up->whole;
-        buf_addf(&s->c->out, "%s\t%s\t%s\n", file->temp, file->field,
-                 file->name);
-    }
-}
-
 /* ---- answers ------------------------------------------------------------ */
 
 static const char plain[] = "text/plain; charset=utf-8";
@@ -424,8 +398,8 @@ static void get_page(struct conn *c, struct span path)
 
 /* A name from outside becomes part of a file's name: what follows the last
  * slash of either kind, in UTF-8, without control bytes and leading dots, cut
- * to MAX bytes between two characters. */
-static void clean_name(char *out, size_t max, struct span raw,
+ * to MAX bytes between two characters. False: no memory. */
+static bool clean_name(char *out, size_t max, struct span raw,
                        const char *instead)
 {
     struct buf text = {.max = 3 * raw.n};
@@ -447,7 +421,9 @@ static void clean_name(char *out, size_t max, struct span raw,
     }
     out[n] = '\0';
     if (n == 0) snprintf(out, max + 1, "%s", instead);
+    bool whole = !text.failed;
     buf_free(&text);
+    return whole;
 }
 
 static bool begin_upload(struct conn *c)
@@ -487,10 +463,12 @@ static void begin_file(struct part *part, struct span field, struct span name)
     static unsigned long count;
 
     part->is_file = true;
-    clean_name(part->name, NAME_SIZE - 1, name, "upload");
+    bool named = clean_name(part->name, NAME_SIZE - 1, name, "upload");
     size_t room = NAMES_MAX - strlen(part->name);
     if (room > NAME_SIZE - 1) room = NAME_SIZE - 1;
-    clean_name(part->field, room, field, "file");
+    named = clean_name(part->field, room, field, "file") && named;
+    part->error = ENOMEM;
+    if (!named) return;
     do {
         snprintf(part->temp, sizeof part->temp, "uploads/.upload-%ld-%lu",
                  (long)getpid(), count++);
@@ -527,7 +505,8 @@ static void report(const struct part *part, int error, const char *path)
         buf_addf(&line, ": %llu bytes, %lld ms\n",
                  (unsigned long long)part->bytes,
                  (long long)(now - part->begun));
-    fwrite(buf_at(&line), 1, buf_len(&line), error ? stderr : stdout);
+    if (!line.failed)
+        fwrite(buf_at(&line), 1, buf_len(&line), error ? stderr : stdout);
     buf_free(&line);
 }
 
@@ -539,7 +518,7 @@ static void print_field(const struct upload *up)
     buf_puts(&line, ": ");
     show_text(&line, buf_span(&up->text));
     buf_puts(&line, "\n");
-    fwrite(buf_at(&line), 1, buf_len(&line), stdout);
+    if (!line.failed) fwrite(buf_at(&line), 1, buf_len(&line), stdout);
     buf_free(&line);
 }
 
@@ -565,6 +544,39 @@ static void tell_part(struct upload *up, int error, const char *path)
     part->temp[0] = '\0'; /* save() has unlinked it in any case */
     up->whole = part->next;
     drop_part(part);
+}
+
+/* The next file for a syncer: the one that has waited longest. */
+static struct conn *longest_waiting(void)
+{
+    struct conn *first = NULL;
+
+    for (int i = 0; i < nconns; i++)
+        if (conns[i]->state == WAIT &&
+            (!first || conns[i]->entered < first->entered))
+            first = conns[i];
+    return first;
+}
+
+static void give_work(void)
+{
+    struct conn *c;
+
+    for (struct syncer *s = syncers; s < syncers + SYNCERS; s++) {
+        while (s->c && !s->busy && (c = longest_waiting()) != NULL) {
+            struct part *file = c->up->whole;
+            struct buf *jobs = &s->c->out;
+            buf_addf(jobs, "%s\t%s\t%s\n", file->temp, file->field, file->name);
+            if (jobs->failed) {
+                jobs->failed = false; /* there may be memory for the next */
+                reply_error(c, 500);
+                continue;
+            }
+            conn_enter(c, SAVE, ANY_MS);
+            s->busy = true;
+            s->client = c;
+        }
+    }
 }
 
 /* Tells of one part after another, each file when it is saved. Where that has
@@ -627,8 +639,8 @@ static void begin_part(struct conn *c)
         return;
     else if (filename.p)
         begin_file(up->part, name, filename);
-    else
-        clean_name(up->part->field, NAME_SIZE - 1, name, "");
+    else if (!clean_name(up->part->field, NAME_SIZE - 1, name, ""))
+        end_upload(c, 500, http_reason(500));
 }
 
 /* What is nearly a delimiter cuts a file into tiny pieces. They are written
@@ -697,6 +709,7 @@ static void end_part(struct upload *up)
     if (!part) return;
     if (part->fd != -1 && close(part->fd) == -1) part->error = errno;
     part->fd = -1;
+    if (part->error) drop_file(part);
     if (!part->is_file) print_field(up);
     buf_free(&up->text);
     *up->tail = part;
@@ -1566,7 +1579,7 @@ static void open_uploads(void)
     if (fd == -1) fail("uploads/.lock");
     sync_path(".", O_RDONLY | O_DIRECTORY); /* where uploads/ may be new */
     if (fcntl(fd, F_SETLK, &alone) == 0) clear_left_overs();
-    fcntl(fd, F_SETLKW, &shared);
+    if (fcntl(fd, F_SETLKW, &shared) == -1) fail("uploads/.lock");
 }
 
 static const char help[] =
@@ -1624,6 +1637,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < SYNCERS; i++) {
         start_syncer(&syncers[i]);
         if (syncers[i].fd != -1) conn_open(syncers[i].fd);
+        if (!syncers[i].c) syncers[i].fd = -1;
     }
     serve("127.0.0.1");
     return 0;
