@@ -348,10 +348,10 @@ static bool lock_mail(short type, off_t at, int command)
     return lock_fd != -1 && fcntl(lock_fd, command, &lock) == 0;
 }
 
-void lock_for_syncer(void)
+bool lock_for_syncer(void)
 {
     lock_fd = -1; /* it has been closed */
-    lock_mail(F_RDLCK, 1, F_SETLKW);
+    return lock_mail(F_RDLCK, 1, F_SETLKW);
 }
 
 static void make_folder(const char *path, const char *parent)
@@ -417,7 +417,7 @@ long long open_mail(const struct names *users)
     }
     if (lock_mail(F_WRLCK, 0, F_SETLK) && lock_mail(F_WRLCK, 1, F_SETLKW)) {
         clear_left_overs();
-        lock_mail(F_UNLCK, 1, F_SETLK);
+        if (!lock_mail(F_UNLCK, 1, F_SETLK)) die("mail/.lock");
     }
     if (!lock_mail(F_RDLCK, 0, F_SETLK)) die("mail/.lock");
     return wall_ms() * 1000;

@@ -64,7 +64,7 @@ void deliver(struct job *jobs, int n);
 void settle(struct job *j);
 
 /* For a process that calls deliver(), when it starts and has closed all files:
- * a server that starts waits for its end. */
-void lock_for_syncer(void);
+ * a server that starts waits for its end. False: it cannot, and shall not. */
+bool lock_for_syncer(void);
 
 #endif

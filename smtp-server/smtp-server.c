@@ -45,7 +45,8 @@ enum {
     ERRORS_MAX = 20,         /* commands without sense, before we hang up */
     NAME_BYTES = 255,        /* of a user's or a host's name */
     SYNCERS_MAX = 64,
-    BATCH_MAX = 32,          /* messages that one syncer syncs together */
+    BATCH_MAX = 32, /* messages that one syncer syncs together */
+    ANSWERS_SIZE = BATCH_MAX * 4 + 1, /* "250" and a line end for each */
     FILES_EACH = 2,          /* descriptors that a connection may need */
     OWN_CONNS = SYNCERS_MAX, /* places for connections to our own helpers */
 };
@@ -157,31 +158,36 @@ static int nsyncers;
 static long long last_job; /* the number of a message */
 static int syncer_fd = -1; /* conn_open() is given this one, no client's */
 
-/* Delivers the first messages of those that wait in IN, and adds the answers
- * to OUT. Returns how many. */
-static int deliver_some(struct buf *in, struct buf *out)
+/* Delivers the first messages of those that wait in IN. Returns the length of
+ * the answers. They need no memory that could be missing. */
+static size_t deliver_some(struct buf *in, char answers[ANSWERS_SIZE])
 {
     struct job jobs[BATCH_MAX];
     struct span rest = buf_span(in);
+    size_t length = 0;
     int n = 0;
 
     while (n < BATCH_MAX && next_job(&rest, &jobs[n])) n++;
     deliver(jobs, n);
-    for (int i = 0; i < n; i++) buf_addf(out, "%d\n", jobs[i].status);
+    for (int i = 0; i < n; i++)
+        length += (size_t)snprintf(answers + length, ANSWERS_SIZE - length,
+                                   "%d\n", jobs[i].status);
     buf_drop(in, buf_len(in) - rest.n);
-    return n;
+    return length;
 }
 
 /* All that a syncer does. It ends when the server has. */
 static void syncer_main(int fd)
 {
-    struct buf in = {.max = QUEUE_MAX + READ_SIZE}, out = {.max = OUT_MAX};
+    struct buf in = {.max = QUEUE_MAX + READ_SIZE};
+    char answers[ANSWERS_SIZE];
+    size_t length;
 
     signal(SIGINT, SIG_IGN); /* ^C is for the server, which closes our socket */
     signal(SIGTERM, SIG_IGN);
     for (int i = 3; i < 2 * max_conns + 64; i++)
         if (i != fd) close(i); /* the clients' sockets are none of ours */
-    lock_for_syncer();
+    if (!lock_for_syncer()) _exit(0);
 
     for (;;) {
         char *room = buf_room(&in, READ_SIZE);
@@ -189,10 +195,8 @@ static void syncer_main(int fd)
         if (n == -1 && errno == EINTR) continue;
         if (n <= 0) _exit(0);
         in.end += (size_t)n;
-        while (deliver_some(&in, &out) > 0) {
-            if (!write_all(fd, buf_at(&out), buf_len(&out))) _exit(0);
-            buf_drop(&out, buf_len(&out));
-        }
+        while ((length = deliver_some(&in, answers)) > 0)
+            if (!write_all(fd, answers, length)) _exit(0);
     }
 }
 
@@ -566,6 +570,21 @@ static void save_text(struct conn *c, struct span text)
         fail(c, report(first_letter(buf_span(&c->envelope)).path));
 }
 
+/* A syncer's job is in both, or in none: the answers tell only their order. */
+static bool add_job(struct conn *syncer, struct span envelope)
+{
+    struct buf *jobs = &syncer->jobs;
+
+    if (buf_len(jobs) > QUEUE_MAX - envelope.n ||
+        !buf_room(&syncer->out, envelope.n) || !buf_room(jobs, envelope.n)) {
+        jobs->failed = syncer->out.failed = false;
+        return false;
+    }
+    buf_add(jobs, envelope.p, envelope.n);
+    buf_add(&syncer->out, envelope.p, envelope.n);
+    return true;
+}
+
 /* All the text is here. Without a syncer the server itself waits for the disk,
  * and all clients with it. */
 static void hand_over(struct conn *c)
@@ -574,8 +593,8 @@ static void hand_over(struct conn *c)
 
     buf_puts(&c->envelope, "\n");
     struct job j = {buf_span(&c->envelope), 451};
-    if (c->envelope.failed ||
-        (syncer && buf_len(&syncer->jobs) > QUEUE_MAX - j.envelope.n)) {
+    bool room = !c->envelope.failed && (!syncer || add_job(syncer, j.envelope));
+    if (!room) {
         drop_letter(c);
         finish(c, 451);
         return;
@@ -583,8 +602,6 @@ static void hand_over(struct conn *c)
     close(c->file); /* what goes wrong here, fsync() will tell */
     c->file = -1;
     if (syncer) {
-        buf_add(&syncer->jobs, j.envelope.p, j.envelope.n);
-        buf_add(&syncer->out, j.envelope.p, j.envelope.n);
         conn_enter(c, SYNCING, SYNC_MS);
     } else {
         deliver(&j, 1);
