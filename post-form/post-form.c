@@ -250,7 +250,7 @@ static void print_posted(struct span what)
     show_text(&line, (struct span){what.p, n});
     if (n < what.n) buf_addf(&line, "... %zu more bytes", what.n - n);
     buf_puts(&line, "\n");
-    fwrite(buf_at(&line), 1, buf_len(&line), stdout);
+    if (!line.failed) fwrite(buf_at(&line), 1, buf_len(&line), stdout);
     fflush(stdout);
     buf_free(&line);
 }

@@ -280,7 +280,7 @@ static void complain_about(const char *problem, struct span name)
     show_text(&line, name);
     buf_puts(&line, "\"\n");
     fprintf(stderr, "%s \"", problem);
-    fwrite(buf_at(&line), 1, buf_len(&line), stderr);
+    if (!line.failed) fwrite(buf_at(&line), 1, buf_len(&line), stderr);
     buf_free(&line);
 }
 

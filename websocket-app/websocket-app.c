@@ -173,7 +173,7 @@ static void on_message(struct conn *c, unsigned char type, struct span message)
     else
         buf_addf(&lines, "(binary, %zu bytes)", message.n);
     buf_addf(&lines, "\nFrom IP: %s\n", c->ip);
-    fwrite(buf_at(&lines), 1, buf_len(&lines), stdout);
+    if (!lines.failed) fwrite(buf_at(&lines), 1, buf_len(&lines), stdout);
     buf_free(&lines);
     if (type == WS_TEXT && span_is(message, "Hello"))
         send_frame(c, WS_TEXT, span_of("Websockets!"));
