@@ -11,6 +11,9 @@
 # make lint       clang-tidy and cppcheck
 # make coverage   the branches that the tests take; what they do not, by line
 # make fuzz       FUZZ_SECONDS=60 for each target; needs clang
+# make faults     makes each call of each program fail, once
+# make kill       kill -9 for the servers that store, while they do
+# make soak       SOAK_SECONDS=30 of good and bad clients together
 # make interop    against the software of others, which it installs
 # make pictures   takes those in the READMEs anew
 # make format     lay out the C by .clang-format; format-check only looks
@@ -63,12 +66,14 @@ unit-in:
 variant: build-variant
 	@BUILD=$(BUILD) python3 tests/run.py $(TESTS)
 
-build-variant:
+build-variant: programs
+	@mkdir -p $(BUILD)/unit
+	@$(MAKE) -s unit-in DIR=$(BUILD)/unit
+
+programs:
 	@for r in $(RECIPES); do mkdir -p $(BUILD)/$$r && \
 	    (cd $$r && $(MAKE) -s BIN=../$(BUILD)/$$r/$$r CC="$(CC)" \
 	        CFLAGS="$(CFLAGS)" LDFLAGS="$(LDFLAGS)") || exit 1; done
-	@mkdir -p $(BUILD)/unit
-	@$(MAKE) -s unit-in DIR=$(BUILD)/unit
 
 check-gcc-asan:
 	@$(MAKE) variant BUILD=build/gcc-asan CC=gcc CFLAGS="$(SANITIZE)"
@@ -170,6 +175,23 @@ pictures: all
 	@tests/interop/setup
 	@node tests/interop/pictures.mjs
 
+# Linked with interpose.c, which the programs then call in place of libc.
+faults:
+	@rm -rf build/faults && mkdir -p build/faults
+	@gcc -std=c11 $(SANITIZE) -c -o build/faults/interpose.o \
+	    tests/faults/interpose.c
+	@$(MAKE) -s programs BUILD=build/faults CC=gcc CFLAGS="$(SANITIZE)" \
+	    LDFLAGS="$$(nm build/faults/interpose.o | \
+	    sed -n 's/.* T __wrap_/-Wl,--wrap=/p' | tr '\n' ' ') \
+	    ../build/faults/interpose.o"
+	@BUILD=build/faults python3 tests/faults/faults.py
+
+kill: all
+	@python3 tests/faults/kill.py
+
+soak: all
+	@python3 tests/faults/soak.py
+
 SOURCES = */*.c */*.h tests/*/*.c tests/*/*.h
 format:
 	clang-format -i $(SOURCES)
@@ -179,4 +201,4 @@ format-check:
 
 clean:
 	@for r in $(RECIPES); do (cd $$r && $(MAKE) -s clean); done
-	rm -rf build tests/wire/__pycache__ tests/__pycache__
+	rm -rf build tests/__pycache__ tests/*/__pycache__
