@@ -14,6 +14,7 @@
 # make faults     makes each call of each program fail, once
 # make kill       kill -9 for the servers that store, while they do
 # make soak       SOAK_SECONDS=30 of good and bad clients together
+# make fuzz-seeds  keeps what that has found, minimised, as tests/fuzz/seeds
 # make interop    against the software of others, which it installs
 # make pictures   takes those in the READMEs anew
 # make format     lay out the C by .clang-format; format-check only looks
@@ -55,12 +56,15 @@ unit:
 
 # Compiles the pure modules once, and each unit test with them.
 unit-in:
-	@rm -rf $(DIR)/obj && mkdir -p $(DIR)/obj
-	@root=$$PWD && cd $(DIR)/obj && for c in $(PURE); do \
-	    $(CC) -std=c11 $(CFLAGS) -c $$root/$$c || exit 1; done
+	@$(MAKE) -s objects DIR=$(DIR)/obj
 	@for t in tests/unit/test_*.c; do \
 	    $(CC) -std=c11 $(CFLAGS) $(LDFLAGS) -o $(DIR)/$$(basename $$t .c) \
 	        $$t $(DIR)/obj/*.o || exit 1; done
+
+objects:
+	@rm -rf $(DIR) && mkdir -p $(DIR)
+	@root=$$PWD && cd $(DIR) && for c in $(PURE); do \
+	    $(CC) -std=c11 $(CFLAGS) -c $$root/$$c || exit 1; done
 
 # The same tests on programs built elsewhere, with other flags.
 variant: build-variant
@@ -157,23 +161,35 @@ strict:
 	    tcc -Wall -Werror -c -o build/strict.o $$c || exit 1; done
 	@echo "no warnings"
 
-fuzz:
-	@mkdir -p build/fuzz
-	@for f in tests/fuzz/fuzz_*.c; do n=$$(basename $$f .c); \
-	    clang -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined \
-	        -fno-sanitize-recover=all -o build/fuzz/$$n $$f $(PURE) || exit 1; \
-	    mkdir -p build/fuzz/$$n.corpus; \
-	    build/fuzz/$$n -max_total_time=$(FUZZ_SECONDS) -print_final_stats=0 \
-	        -verbosity=0 build/fuzz/$$n.corpus || exit 1; \
-	    echo "$$n: $(FUZZ_SECONDS) s, nothing found"; done
+# Each target starts from its seeds; what it finds goes into build/fuzz.
+fuzz: fuzz-build
+	@for f in tests/fuzz/fuzz_*.c; do n=$$(basename $$f .c); b=build/fuzz/$$n; \
+	    mkdir -p $$b.corpus; \
+	    $$b -max_total_time=$(FUZZ_SECONDS) -timeout=60 -print_final_stats=1 \
+	        -artifact_prefix=$$b- $$b.corpus tests/fuzz/seeds/$$n 2>$$b.log || \
+	        { tail -n 60 $$b.log; echo "$$n failed; again: $$b $$(ls -t \
+	            $$b-[clot]*-* | head -n 1)"; exit 1; }; \
+	    echo "$$n: $$(sed -n 's/stat::number_of_executed_units: *//p' \
+	        $$b.log) inputs in $(FUZZ_SECONDS) s, nothing found"; done
+	@echo "fuzzed $$(ls tests/fuzz/fuzz_*.c | wc -l) targets, nothing found"
 
-interop: all
-	@tests/interop/setup
-	@node --test --test-reporter=spec tests/interop/*.test.mjs
+fuzz-build:
+	@$(MAKE) -s objects DIR=build/fuzz/obj CC=clang \
+	    CFLAGS="$(SANITIZE) -fsanitize=fuzzer-no-link"
+	@for f in tests/fuzz/fuzz_*.c; do \
+	    clang -std=c11 $(SANITIZE) -fsanitize=fuzzer \
+	        -o build/fuzz/$$(basename $$f .c) $$f build/fuzz/obj/*.o || \
+	        exit 1; done
 
-pictures: all
-	@tests/interop/setup
-	@node tests/interop/pictures.mjs
+# After a long `make fuzz`: of the seeds and all that has been found, the few
+# inputs that between them reach all lines become the seeds.
+fuzz-seeds: fuzz-build
+	@for f in tests/fuzz/fuzz_*.c; do n=$$(basename $$f .c); b=build/fuzz/$$n; \
+	    s=tests/fuzz/seeds/$$n; rm -rf $$b.few; mkdir -p $$b.corpus $$b.few $$s; \
+	    $$b -merge=1 -use_counters=0 $$b.few $$s $$b.corpus 2>$$b.log || \
+	        { tail -n 20 $$b.log; exit 1; }; \
+	    rm -rf $$s && mv $$b.few $$s && \
+	    echo "$$n: $$(ls $$s | wc -l) seeds"; done
 
 # Linked with interpose.c, which the programs then call in place of libc.
 faults:

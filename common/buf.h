@@ -37,7 +37,7 @@ static inline struct span buf_span(const struct buf *b)
     return (struct span){buf_at(b), buf_len(b)};
 }
 
-/* Room for n bytes behind the last one, for a caller that then fills it and
+/* Room for n > 0 bytes behind the last one, for a caller that then fills it and
  * moves `end`; NULL, and failed set, if they do not fit. */
 char *buf_room(struct buf *b, size_t n);
 

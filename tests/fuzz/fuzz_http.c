@@ -1,11 +1,13 @@
 /* fuzz_http.c -- heads: a part of one is not whole yet or refused as the whole
- * is, and with more behind it a whole one stays as it was. Bodies: wherever
- * they are cut, the same bytes come out and the same end is found. */
+ * is, and with more behind it a whole one stays as it was; written again, it
+ * means the same. Bodies: wherever they are cut, the same bytes come out and
+ * the same end is found; what is written in chunks comes back. */
 #define _POSIX_C_SOURCE 200809L
 
 #include "../../common/http.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -124,6 +126,92 @@ static void bodies(const uint8_t *data, size_t size)
     buf_free(&c);
 }
 
+static bool same(struct span a, struct span b)
+{
+    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+/* One that was taken, as we would write it. */
+static void again(const uint8_t *data, size_t size)
+{
+    struct buf text = {.max = 2 * HTTP_HEAD_MAX + 100};
+    struct http_head h, other;
+
+    if (http_parse_request(&h, (struct span){(const char *)data, size}) <= 0)
+        return;
+    buf_add(&text, h.method.p, h.method.n);
+    buf_puts(&text, " ");
+    buf_add(&text, h.target.p, h.target.n);
+    buf_addf(&text, " HTTP/1.%d\r\n", h.minor);
+    for (size_t i = 0; i < h.nheaders; i++) {
+        buf_add(&text, h.headers[i].name.p, h.headers[i].name.n);
+        buf_puts(&text, ": ");
+        buf_add(&text, h.headers[i].value.p, h.headers[i].value.n);
+        buf_puts(&text, "\r\n");
+    }
+    buf_puts(&text, "\r\n");
+    assert(!text.failed);
+    ssize_t used = http_parse_request(&other, buf_span(&text));
+    if (buf_len(&text) < HTTP_HEAD_MAX && h.target.p[0] != '?') {
+        assert(used == (ssize_t)buf_len(&text));
+        assert(same(other.method, h.method) && same(other.target, h.target));
+        assert(other.keep_alive == h.keep_alive && other.minor == h.minor);
+        assert(other.framing == h.framing && other.nheaders == h.nheaders);
+        assert(h.framing != HTTP_LENGTH || other.length == h.length);
+        assert(other.expect_continue == h.expect_continue);
+    }
+    buf_free(&text);
+}
+
+static void chunks(const uint8_t *data, size_t size)
+{
+    struct http_head h = {.framing = HTTP_CHUNKED};
+    struct buf text = {.max = 20 * size + 100}, back = {.max = size};
+    static const uint8_t how[] = {6};
+
+    for (size_t at = 0; at < size;) {
+        size_t n = 1 + data[at] % 40u;
+        if (n > size - at) n = size - at;
+        buf_addf(&text, at % 2 ? "%zx\r\n" : "0%zX;a=b\r\n", n);
+        buf_add(&text, data + at, n);
+        buf_puts(&text, "\r\n");
+        at += n;
+    }
+    buf_puts(&text, size % 2 ? "0\r\nA: b\r\n\r\n" : "0\r\n\r\n");
+    assert(!text.failed);
+    ssize_t used =
+        body(&h, (const uint8_t *)buf_at(&text), buf_len(&text), how, 1, &back);
+    assert(used == (ssize_t)buf_len(&text) || size > 4000);
+    if (used > 0)
+        assert(same(buf_span(&back), (struct span){(const char *)data, size}));
+    buf_free(&text);
+    buf_free(&back);
+}
+
+/* A date, and the time that it says. */
+static void dates(const uint8_t *data, size_t size)
+{
+    static const char days[] = "ThuFriSatSunMonTueWed";
+    char text[HTTP_DATE_SIZE], month[4], day[4];
+    int d, y, hour, min, sec;
+    uint64_t number = 0;
+
+    if (size < 5) return;
+    memcpy(&number, data, 5);
+    time_t t = (time_t)(number % 253402300800); /* the year 10000 */
+    http_date(text, t);
+    assert(strlen(text) == HTTP_DATE_SIZE - 1);
+    assert(sscanf(text, "%3s, %2d %3s %4d %2d:%2d:%2d GMT", day, &d, month, &y,
+                  &hour, &min, &sec) == 7);
+    static const char months[] = "MarAprMayJunJulAugSepOctNovDecJanFeb";
+    int m = (int)(strstr(months, month) - months) / 3;
+    if (m >= 10) y--; /* a year that begins in March has its odd day last */
+    int64_t n = 365 * (int64_t)y + y / 4 - y / 100 + y / 400 +
+                (153 * m + 2) / 5 + d - 719469;
+    assert(t == n * 86400 + hour * 3600 + min * 60 + sec);
+    assert(memcmp(day, days + n % 7 * 3, 3) == 0);
+}
+
 /* What only reads. */
 static void lists(const uint8_t *data, size_t size)
 {
@@ -144,7 +232,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     head(http_parse_request, data, size, 0);
     head(http_parse_response, data, size, 502);
+    again(data, size);
     bodies(data, size);
+    chunks(data, size);
     lists(data, size);
+    dates(data, size);
     return 0;
 }

@@ -166,4 +166,5 @@ static const struct target target = {.prepare = prepare,
                                      .end = finish_play,
                                      .waiting = waiting,
                                      .helper_works = helper_works,
-                                     .check = check};
+                                     .check = check,
+                                     .repeats = 10};

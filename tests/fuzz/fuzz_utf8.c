@@ -1,5 +1,6 @@
-/* fuzz_utf8.c -- cut anywhere, the outcome is the same; what was repaired is
- * UTF-8, and what is UTF-8 is left as it is. */
+/* fuzz_utf8.c -- cut anywhere, the outcome is the same, and that of a reading
+ * by numbers, not by bytes; what was repaired is UTF-8, and what is UTF-8 is
+ * left as it is. */
 #define _POSIX_C_SOURCE 200809L
 
 #include "../../common/utf8.h"
@@ -13,6 +14,32 @@ static bool is_utf8(struct span text)
 {
     struct utf8 u = {0};
     return utf8_next(&u, text) && utf8_whole(&u);
+}
+
+/* RFC 3629, section 3: the characters' numbers, from the shortest forms. */
+static bool by_numbers(const uint8_t *p, size_t n)
+{
+    static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
+
+    while (n > 0) {
+        size_t more = *p < 0x80   ? 0
+                      : *p < 0xC0 ? 9
+                      : *p < 0xE0 ? 1
+                      : *p < 0xF0 ? 2
+                      : *p < 0xF8 ? 3
+                                  : 9;
+        if (more >= n || more == 9) return false;
+        uint32_t c = more == 0 ? *p : *p & (0x3Fu >> more);
+        for (size_t i = 1; i <= more; i++) {
+            if ((p[i] & 0xC0) != 0x80) return false;
+            c = c << 6 | (p[i] & 0x3F);
+        }
+        if (c < least[more] || c > 0x10FFFF || (c >= 0xD800 && c <= 0xDFFF))
+            return false;
+        p += more + 1;
+        n -= more + 1;
+    }
+    return true;
 }
 
 static void repair(struct span text)
@@ -50,6 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(parts == ok);
         assert(!ok || utf8_whole(&all) == utf8_whole(&u));
     }
+    assert((ok && utf8_whole(&all)) == by_numbers(data, size));
     repair((struct span){p, size});
     return 0;
 }

@@ -21,7 +21,9 @@ static void begin(bool option, int helpers)
 /* What does not look like a request is frames: no opcode is a letter. */
 static struct span opening(struct span text)
 {
-    if (text.n > 0 && text.p[0] >= 'A' && text.p[0] <= 'Z') return span_of("");
+    bool request = (text.p[0] >= 'A' && text.p[0] <= 'Z') || text.p[0] == '\r';
+
+    if (request) return span_of("");
     return span_of("GET / HTTP/1.1\r\nHost: localhost\r\n"
                    "Upgrade: websocket\r\nConnection: Upgrade\r\n"
                    "Sec-WebSocket-Version: 13\r\n"

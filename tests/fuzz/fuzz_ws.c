@@ -1,5 +1,6 @@
 /* fuzz_ws.c -- a head stays what it was found to be when more bytes come, and
- * is written as it was read; masking twice, in any two pieces, is nothing. */
+ * is written as it was read and read as it was written; masking twice, in any
+ * two pieces, is nothing. */
 #define _POSIX_C_SOURCE 200809L
 
 #include "../../common/ws.h"
@@ -34,6 +35,30 @@ static void head(const uint8_t *data, size_t size)
     }
 }
 
+/* The other way: what is written is read as it was meant. */
+static void written(const uint8_t *data, size_t size)
+{
+    static const unsigned char opcodes[] = {WS_CONTINUATION, WS_TEXT, WS_BINARY,
+                                            WS_CLOSE,        WS_PING, WS_PONG};
+    struct ws_head h = {0}, back;
+    unsigned char out[14];
+
+    if (size < 13) return;
+    h.opcode = opcodes[data[0] % 6];
+    h.fin = h.opcode >= WS_CLOSE || data[0] & 64;
+    h.masked = data[0] & 128;
+    memcpy(&h.length, data + 1, 8);
+    h.length >>= 1 + data[0] / 6 % 8 * 8;
+    if (h.opcode >= WS_CLOSE) h.length %= 126;
+    if (h.masked) memcpy(h.mask, data + 9, 4);
+    size_t n = ws_write_head(out, &h);
+    assert(n <= sizeof out);
+    assert(ws_parse_head(&back, (struct span){(char *)out, n}) == (ssize_t)n);
+    assert(back.fin == h.fin && back.opcode == h.opcode && back.rsv == 0);
+    assert(back.masked == h.masked && back.length == h.length);
+    assert(memcmp(back.mask, h.mask, 4) == 0);
+}
+
 static void masking(const uint8_t *data, size_t size)
 {
     if (size < 6) return;
@@ -57,6 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char answer[29];
 
     head(data, size);
+    written(data, size);
     masking(data, size);
     if (ws_key_ok(key)) {
         ws_accept_key(answer, key);
