@@ -191,6 +191,14 @@ fuzz-seeds: fuzz-build
 	    rm -rf $$s && mv $$b.few $$s && \
 	    echo "$$n: $$(ls $$s | wc -l) seeds"; done
 
+interop: all
+	@tests/interop/setup
+	@node --test --test-reporter=spec tests/interop/*.test.mjs
+
+pictures: all
+	@tests/interop/setup
+	@node tests/interop/pictures.mjs
+
 # Linked with interpose.c, which the programs then call in place of libc.
 faults:
 	@rm -rf build/faults && mkdir -p build/faults
