@@ -11,10 +11,10 @@
 # make lint       clang-tidy and cppcheck
 # make coverage   the branches that the tests take; what they do not, by line
 # make fuzz       FUZZ_SECONDS=60 for each target; needs clang
+# make fuzz-seeds  keeps what that has found, minimised, as tests/fuzz/seeds
 # make faults     makes each call of each program fail, once
 # make kill       kill -9 for the servers that store, while they do
 # make soak       SOAK_SECONDS=30 of good and bad clients together
-# make fuzz-seeds  keeps what that has found, minimised, as tests/fuzz/seeds
 # make interop    against the software of others, which it installs
 # make pictures   takes those in the READMEs anew
 # make format     lay out the C by .clang-format; format-check only looks
