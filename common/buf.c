@@ -11,7 +11,8 @@ enum { SMALLEST = 256 };
 
 /* Makes room behind the bytes, by moving them to the front when at least as
  * much has been dropped as is still there (so that a byte is moved once for
- * each byte dropped, on average), and else by growing. */
+ * each byte dropped, on average), and else by growing. Where there is much,
+ * realloc() moves pages, which costs far less than to copy into new ones. */
 char *buf_room(struct buf *b, size_t n)
 {
     size_t len = buf_len(b);
@@ -23,23 +24,21 @@ char *buf_room(struct buf *b, size_t n)
     }
     if (n <= b->cap - b->end) return b->data + b->end;
 
-    if (b->start >= len && len + n <= b->cap) {
-        memcpy(b->data, b->data + b->start, len);
-    } else {
+    bool grow = b->start < len || len + n > b->cap;
+    if (b->start > 0) memmove(b->data, b->data + b->start, len);
+    b->start = 0;
+    b->end = len;
+    if (grow) {
         size_t cap = b->cap < SMALLEST ? SMALLEST : b->cap * 2;
         if (cap < len + n) cap = len + n;
-        char *data = malloc(cap);
+        char *data = realloc(b->data, cap);
         if (!data) {
             b->failed = true;
             return NULL;
         }
-        if (len > 0) memcpy(data, b->data + b->start, len);
-        free(b->data);
         b->data = data;
         b->cap = cap;
     }
-    b->start = 0;
-    b->end = len;
     return b->data + len;
 }
 
