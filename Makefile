@@ -17,6 +17,7 @@
 # make soak       SOAK_SECONDS=30 of good and bad clients together
 # make interop    against the software of others, which it installs
 # make pictures   takes those in the READMEs anew
+# make bench      our programs beside their peers, ten minutes; BENCH=ROW for one
 # make format     lay out the C by .clang-format; format-check only looks
 .POSIX:
 CC = cc
@@ -216,7 +217,12 @@ kill: all
 soak: all
 	@python3 tests/faults/soak.py
 
-SOURCES = */*.c */*.h tests/*/*.c tests/*/*.h
+BENCH =
+bench: all
+	@tests/bench/setup
+	@python3 tests/bench/bench.py --write $(BENCH)
+
+SOURCES = */*.c */*.h tests/*/*.c tests/*/*.h tests/bench/*/*.c
 format:
 	clang-format -i $(SOURCES)
 
