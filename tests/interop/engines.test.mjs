@@ -9,6 +9,7 @@ import http from 'node:http';
 import net from 'node:net';
 import path from 'node:path';
 import {test} from 'node:test';
+import nodemailer from 'nodemailer';
 import {Agent, FormData, request} from 'undici';
 import {WebSocket} from 'ws';
 import {TOP, atEnd, folder, freePort, launch, listening, program, run, start,
@@ -156,6 +157,47 @@ test('HAProxy: option smtpchk before smtp-server', async t => {
     assert.deepEqual([figures.status, figures.check_status], ['UP', 'L7OK']);
     assert.equal(await server.stop(), 0);
     await proxy.line('Server mail/mail1 is DOWN');
+});
+
+// A client that hears 421 comes again, as mail programs do.
+test('HAProxy: a mail server leaves, and each mail arrives once', async t => {
+    const proxy = await haproxy(t);
+    const env = {PROXY: '1'};
+    const [first, second] = [await start(t, 'smtp-server', [], env),
+                             await start(t, 'smtp-server', [], env)];
+    await proxy.use('mail/mail1', first);
+    await proxy.use('mail/mail2', second);
+    const mails = Array.from({length: 200}, (_, i) => `number ${i}\r\n`);
+    let again = 0, sent = 0;
+    const send = async raw => {
+        const transport = nodemailer.createTransport(
+            {host: '127.0.0.1', port: proxy.smtpPort});
+        const envelope = {from: 'me@me.com', to: ['you@example.com']};
+        try {
+            await transport.sendMail({envelope, raw});
+        } catch (error) {
+            if (++again > 50 || error.responseCode > 421) throw error;
+            await send(raw);
+            return;
+        } finally {
+            transport.close();
+        }
+        if (++sent === mails.length / 2) first.child.kill('SIGTERM');
+    };
+    const left = [...mails];
+    const client = async () => {
+        while (left.length > 0) await send(left.pop());
+    };
+    await within(Promise.all(Array.from({length: 8}, client)), 'end of all');
+    t.diagnostic(`${again} mails were sent again`);
+    assert.equal((await first.wait()).status, 0);
+    const stored = [first, second].map(({root}) => {
+        const of = path.join(root, 'mail/you');
+        return fs.readdirSync(of).map(name =>
+            fs.readFileSync(path.join(of, name), 'utf8').split(' \n\n')[1]);
+    });
+    assert.notEqual(stored[0].length, 0);
+    assert.deepEqual(stored.flat().sort(), mails.sort());
 });
 
 // ---- WebSocket, Origin and uploads through either ---------------------------
