@@ -63,9 +63,10 @@ afterEach(t => {
     t.diagnostic(`again: ${BUILD ? `BUILD=${quoted(BUILD)} ` : ''}node ` +
                  `--test --test-name-pattern=${quoted(`^${pattern}$`)} ` +
                  fromTop(process.argv[1]));
-    for (const each of typed)
-        if (`${t.fullName} > `.startsWith(`${each.test} > `))
-            t.diagnostic(`by hand: ${shellLine(each)}`);
+    const lines = typed
+        .filter(each => `${t.fullName} > `.startsWith(`${each.test} > `))
+        .map(shellLine);
+    for (const line of new Set(lines)) t.diagnostic(`by hand: ${line}`);
 });
 
 // Our own environment, less what would decide for a program.
