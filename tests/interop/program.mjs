@@ -112,6 +112,14 @@ export function within(promise, what, told = () => '', ms = LIMIT) {
     return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
+// When we are stopped halfway, nothing is left running.
+const running = new Set();
+process.on('exit', () => {
+    for (const child of running) child.kill('SIGKILL');
+});
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
+    process.on(signal, () => process.exit(1));
+
 // A process whose output is kept in .stdout and .stderr (text; with ENCODING
 // latin1 a character is a byte), with
 // .line(text): waits for a line of stdout that holds it, and returns it;
@@ -125,6 +133,7 @@ export function launch(t, command, args = [],
     args = args.map(String);
     const child = spawn(command, args, {
         cwd, env: environment(env), stdio: ['pipe', 'pipe', 'pipe']});
+    running.add(child);
     const p = {child, pid: child.pid, stdin: child.stdin, stdout: '',
                stderr: '', status: null, signal: null,
                typed: {test: t.fullName, command, args, env: {...env}}};
@@ -135,6 +144,7 @@ export function launch(t, command, args = [],
     p.ended = new Promise((resolve, reject) => {
         child.on('error', reject);
         child.on('close', (status, signal) => {
+            running.delete(child);
             Object.assign(p, {status, signal});
             resolve({status, signal});
         });
