@@ -7,6 +7,7 @@
  * Read main() at the bottom first, then run(), then conn_turn(); the recipe
  * itself is the section called "the recipe", with "saving" before it. */
 #define _POSIX_C_SOURCE 200809L
+#define _FILE_OFFSET_BITS 64 /* files over 2 GiB, where a long has 32 bits */
 
 #include <dirent.h>
 #include <errno.h>

@@ -6,6 +6,7 @@
  * takes the answers is the section called "the recipe", from say_hello() down
  * to on_reply(). What needs no socket is in mail.h. */
 #define _POSIX_C_SOURCE 200809L
+#define _FILE_OFFSET_BITS 64 /* files over 2 GiB, where a long has 32 bits */
 
 #include <errno.h>
 #include <fcntl.h>

@@ -746,6 +746,12 @@ class Early(Case):
         for script in (self.and_close, self.and_wait):
             self.answered(script, '-m', folder + '/a.bin', '-u', 'URL')
 
+    def test_a_file_over_2_gib(self):
+        """Its size is no reason to refuse it, on a 32-bit system either."""
+        folder = self.files(a_bin=b'')
+        os.truncate(folder + '/a.bin', 3 << 30)
+        self.answered(self.and_close, '-m', folder + '/a.bin', '-u', 'URL')
+
     def test_sending_ends_with_the_head(self):
         """The rest of the answer waits until the client has fallen silent."""
         def script(conn):

@@ -545,6 +545,25 @@ class Replies(Case):
             'MAIL FROM:<me@me.com> SIZE=300 BODY=8BITMIME SMTPUTF8',
             'RCPT TO:<J\u00fc@x>'])
 
+    def test_size_of_more_than_2_gib(self):
+        """It is known on a 32-bit system, too."""
+        with tempfile.TemporaryFile() as file:
+            file.write(b'a@b\n')
+            file.truncate(3 << 30)
+            file.seek(0)
+            process = subprocess.Popen(
+                [wire.program('smtp-client')], stdin=file,
+                stderr=subprocess.PIPE,
+                env=wire.environment({'HOST': '127.0.0.1',
+                                      'PORT': self.port}))
+            peer = self.listener.accept()
+            peer.hello(OFFERS)
+            self.assertEqual(peer.command(), 'MAIL FROM:<me@me.com> '
+                             'SIZE=3221225468 BODY=8BITMIME')
+            peer.reply('552 too large')
+            peer.close()
+            self.assertIn(b'552', process.communicate()[1])
+
     def test_parameters_not_offered(self):
         _, peer = self.send(b'hi\n', '-t', 'a@b')
         self.assertEqual(peer.commands[1], 'MAIL FROM:<me@me.com>')
