@@ -502,8 +502,9 @@ static const struct verb *find_verb(struct span name)
 
 static void handle_command(struct conn *c, struct span line)
 {
-    static const char *const needed[] = {"", "HELO or EHLO expected.",
-                                         "MAIL expected", "RCPT expected"};
+    static const char *const expected[] = {"HELO or EHLO expected.",
+                                           "MAIL expected", "RCPT expected",
+                                           "DATA expected"}; /* by the stage */
     struct span name, argument;
     char text[80];
 
@@ -512,10 +513,11 @@ static void handle_command(struct conn *c, struct span line)
         return;
     }
     const struct verb *verb = find_verb(name);
+    enum stage at = stage(c);
     if (!verb) {
         reply(c, 500, "5.5.1", "Unrecognized command.");
-    } else if (stage(c) < verb->needs) {
-        snprintf(text, sizeof text, "Bad sequence: %s", needed[stage(c) + 1]);
+    } else if (at < verb->needs) {
+        snprintf(text, sizeof text, "Bad sequence: %s", expected[at]);
         reply(c, 503, "5.5.1", text);
     } else if (verb->argument == MUST && argument.n == 0) {
         snprintf(text, sizeof text, "incomplete %s command", verb->name);
