@@ -101,15 +101,17 @@ check-tcc:
 # Some kernels run no 32-bit programs; then qemu does.
 check-m32:
 	@$(MAKE) build-variant BUILD=build/m32-real CC=gcc CFLAGS="-O2 -g -m32"
-	@run=; build/m32-real/unit/test_sha1 >build/m32.log 2>&1 || run=qemu-i386; \
-	    tests/wrap.sh build/m32-real build/m32 $$run
+	@run=; build/m32-real/unit/test_sha1 >build/m32.log 2>&1 || \
+	    run='qemu-i386 -0 "$$0"'; \
+	    tests/wrap.sh build/m32-real build/m32 "$$run"
 	@BUILD=build/m32 python3 tests/run.py $(TESTS)
 
-# What needs little time and no exact amount of memory, since everything is 30
-# times slower. Valgrind's findings make the exit status 99, and are kept.
-SLOWLY = unit/ sessions/ README Answers Bodies Closing CrossSite Echo Expect \
-	Fragments Frames Framing Handshake Header Mailboxes Multipart Names Pages \
-	PingPong Pipelines Refusals Replies Reserved Session Smuggling Text Trace
+# Everything is 30 times slower under valgrind, and has memory and descriptors
+# of its own: so none of the tests that stand on these, or send megabytes.
+# Valgrind's findings make the exit status 99, and are kept.
+SLOWLY = unit/ sessions/ README Answers Closing CrossSite Echo Expect \
+	Fragments Frames Framing Handshake Header Names Pages PingPong \
+	Pipelines Refusals Replies Reserved Session Smuggling Text Trace
 GRIND = $$PWD/build/valgrind.log
 valgrind:
 	@rm -rf $(GRIND) && mkdir -p $(GRIND)
@@ -145,8 +147,8 @@ coverage:
 	@rm -rf build/coverage
 	@$(MAKE) build-variant BUILD=build/coverage CC=gcc CFLAGS="$(COVER)"
 	@for t in $(COVERED_BY); do \
-	    BUILD=build/coverage python3 $$t || exit 1; done
-	@python3 tests/coverage.py build/coverage
+	    BUILD=build/coverage python3 $$t || failed=1; done; \
+	    python3 tests/coverage.py build/coverage && test -z "$$failed"
 
 check: test same check-gcc-asan check-clang-asan strict format-check
 

@@ -30,8 +30,9 @@ static bool parse_address(char ip[PROXY_IP_SIZE], int family, struct span text)
     if (text.n >= PROXY_IP_SIZE || memchr(text.p, '\0', text.n)) return false;
     memcpy(ip, text.p, text.n);
     ip[text.n] = '\0';
-    return inet_pton(family, ip, bytes) == 1 &&
-           inet_ntop(family, bytes, ip, PROXY_IP_SIZE);
+    if (inet_pton(family, ip, bytes) != 1) return false;
+    inet_ntop(family, bytes, ip, PROXY_IP_SIZE);
+    return true;
 }
 
 static bool port_ok(struct span text)
