@@ -137,17 +137,18 @@ check-bmake:
 	    bmake -s clean && test -z "$$(git status --porcelain --ignored)"
 	@echo "bmake: ok"
 
-# The branches that these take, all counted together; each is run with $BUILD
-# set. To _exit() writes no counts, so here the helpers exit().
-COVERED_BY = tests/run.py
+# The branches that the tests and the faults take, counted together. To _exit()
+# writes no counts, so here the helpers exit().
 COVER = -O0 -g --coverage -fprofile-update=atomic -fprofile-abs-path \
 	-D_exit=exit
 
 coverage:
 	@rm -rf build/coverage
 	@$(MAKE) build-variant BUILD=build/coverage CC=gcc CFLAGS="$(COVER)"
-	@for t in $(COVERED_BY); do \
-	    BUILD=build/coverage python3 $$t || failed=1; done; \
+	@$(MAKE) faulty BUILD=build/coverage/faulty CC=gcc CFLAGS="$(COVER)"
+	@BUILD=build/coverage python3 tests/run.py $(TESTS) || failed=1; \
+	    BUILD=build/coverage/faulty python3 tests/faults/faults.py || \
+	    failed=1; \
 	    python3 tests/coverage.py build/coverage && test -z "$$failed"
 
 check: test same check-gcc-asan check-clang-asan strict format-check
@@ -204,14 +205,18 @@ pictures: all
 
 # Linked with interpose.c, which the programs then call in place of libc.
 faults:
-	@rm -rf build/faults && mkdir -p build/faults
-	@gcc -std=c11 $(SANITIZE) -c -o build/faults/interpose.o \
-	    tests/faults/interpose.c
-	@$(MAKE) -s programs BUILD=build/faults CC=gcc CFLAGS="$(SANITIZE)" \
-	    LDFLAGS="$$(nm build/faults/interpose.o | \
-	    sed -n 's/.* T __wrap_/-Wl,--wrap=/p' | tr '\n' ' ') \
-	    ../build/faults/interpose.o"
+	@rm -rf build/faults
+	@$(MAKE) -s faulty BUILD=build/faults CC=gcc CFLAGS="$(SANITIZE)"
 	@BUILD=build/faults python3 tests/faults/faults.py
+
+faulty:
+	@mkdir -p $(BUILD)
+	@$(CC) -std=c11 $(CFLAGS) -c -o $(BUILD)/interpose.o \
+	    tests/faults/interpose.c
+	@$(MAKE) -s programs BUILD=$(BUILD) CC="$(CC)" CFLAGS="$(CFLAGS)" \
+	    LDFLAGS="$$(nm $(BUILD)/interpose.o | \
+	    sed -n 's/.* T __wrap_/-Wl,--wrap=/p' | tr '\n' ' ') \
+	    ../$(BUILD)/interpose.o"
 
 kill: all
 	@python3 tests/faults/kill.py
