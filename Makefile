@@ -117,6 +117,7 @@ valgrind:
 	@rm -rf $(GRIND) && mkdir -p $(GRIND)
 	@$(MAKE) build-variant BUILD=build/valgrind-real CC=gcc CFLAGS="-O1 -g"
 	@tests/wrap.sh build/valgrind-real build/valgrind valgrind -q \
+	    --suppressions=$$PWD/tests/unit/valgrind.supp \
 	    --error-exitcode=99 --leak-check=full --log-file=$(GRIND)/%p
 	@BUILD=build/valgrind python3 tests/run.py $(SLOWLY)
 	@cat $(GRIND)/* && test -z "$$(cat $(GRIND)/*)"
