@@ -229,14 +229,15 @@ class Inherited(unittest.TestCase):
                 self.assertIn(b'200 OK', peer.recv_all())
 
     def test_anything_else_is_refused(self):
-        for made, count in (('listens', '2'), ('listens', '0'), ('file', '1'),
-                            ('bound', '1'), ('unix', '1')):
-            with self.subTest(made, count=count):
-                done = wire.run(self.command('rest-server', made, '', count),
-                                ROOT=self.root, PORT=0)
-                self.assertEqual((done.returncode, done.stderr.decode()), (
-                    1, 'LISTEN_FDS=%s: not one TCP socket that listens\n' %
-                    count))
+        for name in SERVERS:
+            for made, count in (('listens', '2'), ('listens', '0'),
+                                ('file', '1'), ('bound', '1'), ('unix', '1')):
+                with self.subTest(name, made=made, count=count):
+                    done = wire.run(self.command(name, made, '', count),
+                                    ROOT=os.path.join(wire.TOP, name), PORT=0)
+                    self.assertEqual((done.returncode, done.stderr.decode()), (
+                        1, 'LISTEN_FDS=%s: not one TCP socket that listens\n' %
+                        count))
 
 
 if __name__ == '__main__':

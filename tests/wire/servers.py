@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What is the same in all five servers: how they start, and how they stop."""
+"""What is the same in all five servers: how they start, and how they stop; and
+in the four that speak HTTP, how a connection begins."""
 
 import os
 import shutil
@@ -60,6 +61,9 @@ class Starting(Case):
                     self.assertIn('"family":"%s"' % family,
                                   server.out.lines[0])
                     wire.assert_serves(server)
+                    if host == '::':  # takes IPv4 as well
+                        server.connect('127.0.0.1').reset()
+                        wire.assert_serves(server)
 
     def test_from_any_folder(self):
         """By its path, through $PATH, and through a symbolic link."""
@@ -80,6 +84,41 @@ class Starting(Case):
                     with wire.Server(command, cwd=cwd, ROOT='') as server:
                         server.name = name
                         wire.assert_serves(server)
+
+
+class Serving(Case):
+    GET = b'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n'
+
+    def test_one_at_a_time(self):
+        """Who finds no place waits for one."""
+        for name in self.each(SERVERS[:-1]):
+            with wire.Server(name, MAX_CONNS=1) as server:
+                first, second = server.connect(), server.connect()
+                second.send(self.GET)
+                first.send(self.GET)
+                self.assertEqual(first.read_response().status, 200)
+                first.close()
+                self.assertEqual(second.read_response().status, 200)
+
+    def test_empty_lines_before_a_request(self):
+        """RFC 9112, 2.2; also when they come in pieces."""
+        for name in self.each(SERVERS[:-1]):
+            with wire.Server(name, TRACE=1) as server, \
+                    server.connect() as peer:
+                peer.send(b'\r\n\r\n' + self.GET)
+                self.assertEqual(peer.read_response().status, 200)
+                peer.send(b'\r')
+                server.wait_error('C: \\x0D')
+                peer.send(b'\n' + self.GET)
+                self.assertEqual(peer.read_response().status, 200)
+
+    def test_half_a_request(self):
+        for name in self.each(SERVERS[:-1]):
+            with wire.Server(name) as server:
+                self.assertIn(b'HTTP/1.1 400 Bad Request\r\n',
+                              wire.exchange(server, self.GET[:-2]))
+                self.assertEqual(wire.exchange(server, b''), b'')
+                self.assertEqual(wire.exchange(server, b'\r'), b'')
 
 
 class Stopping(Case):
