@@ -177,7 +177,10 @@ static _Noreturn void fail(const char *what, const char *format, ...)
     show_text(&line, span_of(reason));
     if (sending && server.fd != -1 && what != server.name)
         buf_puts(&line, "; the POST was broken off");
-    fprintf(stderr, "Error: %.*s\n", (int)buf_len(&line), buf_at(&line));
+    if (line.failed)
+        fprintf(stderr, "Error: %s\n", strerror(ENOMEM));
+    else
+        fprintf(stderr, "Error: %.*s\n", (int)buf_len(&line), buf_at(&line));
     exit(1);
 }
 
@@ -296,6 +299,7 @@ static void choose_boundary(void)
     unsigned char bytes[16];
     int fd = open("/dev/urandom", O_RDONLY);
 
+    if (fd != -1) errno = EIO; /* why, if fewer bytes come */
     if (fd == -1 || read(fd, bytes, sizeof bytes) != sizeof bytes)
         fail("/dev/urandom", "%s", strerror(errno));
     close(fd);

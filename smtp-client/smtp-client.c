@@ -289,7 +289,7 @@ static void complain_about(const char *problem, struct span name)
  * it: what a close cuts off is not delivered, as no dot ended it. */
 static void fail(const char *problem)
 {
-    complain(problem);
+    if (step != LEAVING) complain(problem); /* else it is decided already */
     step = OVER;
 }
 
@@ -981,6 +981,7 @@ static void make_message_id(void)
     unsigned char random[16];
     int fd = open("/dev/urandom", O_RDONLY);
 
+    if (fd != -1) errno = EIO; /* why, if fewer bytes come */
     if (fd == -1 || read(fd, random, sizeof random) != sizeof random) {
         perror("/dev/urandom");
         exit(1);
@@ -997,7 +998,10 @@ static void fill_standard_descriptors(void)
     int fd;
     do fd = open("/dev/null", O_RDWR);
     while (fd >= 0 && fd <= 2);
-    if (fd == -1) exit(1);
+    if (fd == -1) {
+        perror("/dev/null");
+        exit(1);
+    }
     close(fd);
 }
 

@@ -226,6 +226,7 @@ static void show_error(struct span text)
 
     buf_addf(&what, "%s: ", url_text);
     show_text(&what, text);
+    if (what.failed) no_memory();
     if (on_terminal) {
         drop_prompt();
         add_line(red, "-- Error --", span_of(""));
@@ -319,6 +320,7 @@ static void random_bytes(void *to, size_t n)
         do got = read(fd, pool, sizeof pool);
         while (got == -1 && errno == EINTR);
         if (got < (ssize_t)n) {
+            if (got >= 0) errno = EIO;
             perror("/dev/urandom");
             exit(1);
         }
@@ -525,6 +527,7 @@ static void send_handshake(const struct url *url)
              "\r\n",
              target.n == 0 || target.p[0] != '/' ? "/" : "", (int)target.n,
              target.p, (int)url->authority.n, url->authority.p, key);
+    if (out.failed) no_memory();
 }
 
 /* What is wrong with a 101; NULL if nothing is. */
@@ -990,6 +993,10 @@ static void user_read(void)
     if (n > 0) {
         user.end += (size_t)n;
     } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+        if (n == -1 && !on_terminal) { /* a terminal hangs up so */
+            perror("stdin");
+            line_refused = true;
+        }
         user_done = true;
         deadline = now + close_ms;
     }
