@@ -513,6 +513,7 @@ static void print_guid(void)
     if (!json_member(buf_span(&held), "guid", &value))
         fail(server.name, "the JSON has no guid");
     json_text(&guid, value);
+    if (guid.failed) fail(server.name, "%s", strerror(ENOMEM));
     buf_puts(&screen, "GUID: ");
     if (on_terminal)
         show_text(&screen, buf_span(&guid));

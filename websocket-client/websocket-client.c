@@ -93,6 +93,7 @@ static bool closed;       /* the server's Close has come ... */
 static int code;          /* ... with this code; 0: without one */
 static struct buf reason; /* and with this reason */
 static bool close_sent;   /* ours has gone */
+static bool cut_off;      /* but it, and what was before it, did not go out */
 static const char *lost;  /* why no Close has come */
 
 static struct buf user;   /* read from stdin, not yet looked at */
@@ -980,6 +981,8 @@ static void net_write(void)
         if (state == OPEN || state == CLOSING) deadline = now + close_ms;
     } else if (errno != EAGAIN && errno != EINTR) {
         buf_drop(&out, buf_len(&out));
+        shutdown(net, SHUT_WR); /* a frame without its end has no successor */
+        if (state < LINGER) cut_off = true;
     }
 }
 
@@ -1243,9 +1246,10 @@ int main(int argc, char **argv)
         run();
         close(net);
     }
+    if (cut_off && closed) show_error(span_of("not all could be sent"));
     show_disconnected();
     free(host);
     free(port);
     /* Clean is when both have said Close, whatever the codes (7.1.4). */
-    return closed && !line_refused ? 0 : 1;
+    return closed && !line_refused && !cut_off ? 0 : 1;
 }
