@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -75,6 +76,7 @@ def main():
     for name in options.rows:
         if name not in ROWS: parser.error('no row %s; try --list' % name)
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit('ended by a signal'))
     begun = time.monotonic()
     servers.WORK = tempfile.mkdtemp(prefix='bench-')
     os.chmod(servers.WORK, 0o755)

@@ -2,6 +2,7 @@
 the kernel gave, on one processor, in a folder of its own; and says what CPU
 time and memory they take."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -28,12 +29,26 @@ class Failed(Exception):
 
 
 def popen(cpu, command, stdin=subprocess.DEVNULL, **rest):
-    """A child on this processor: it inherits ours."""
+    """A child on this processor, which it inherits from us; in a session of
+    its own."""
     os.sched_setaffinity(0, cpu)
     try:
-        return subprocess.Popen(command, stdin=stdin, **rest)
+        return subprocess.Popen(command, stdin=stdin, start_new_session=True,
+                                **rest)
     finally:
         os.sched_setaffinity(0, LOAD_CPU)
+
+
+def end(child):
+    """If it still runs: by itself, or else with all its processes."""
+    child.terminate()
+    try:
+        child.wait(10)
+    except subprocess.TimeoutExpired:
+        pass
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
 
 
 def run(*command):
@@ -74,7 +89,7 @@ class Server:
         self.errors = open(os.path.join(self.folder, 'stderr'), 'w+')
         self.process = popen(
             cpu, command, stdout=subprocess.DEVNULL, stderr=self.errors,
-            start_new_session=True, cwd=self.folder,
+            cwd=self.folder,
             env=dict(ENV, PORT=str(self.port), ROOT=self.folder, **dict(env)))
         try:
             self.wait_for_port(command)
@@ -102,17 +117,7 @@ class Server:
                                                  self.errors.read()))
 
     def stop(self):
-        """It ends by itself, or else with all its processes."""
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            pass
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        self.process.wait()
+        end(self.process)
         self.errors.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
