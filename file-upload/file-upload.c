@@ -1071,15 +1071,12 @@ static void find_ip(struct conn *c)
 static void conn_open(int fd)
 {
     struct conn *c = calloc(1, sizeof *c);
-    int on = 1;
 
     if (!c || fcntl(fd, F_SETFL, O_NONBLOCK) == -1) {
         free(c);
         close(fd);
         return;
     }
-    /* An answer is sent as it is ready, not held back to fill a packet. */
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     c->fd = fd;
     c->ready_at = now;
     c->in.max = IN_MAX;
@@ -1519,6 +1516,7 @@ static void enter_folder(const char *name)
 static void serve(const char *default_host)
 {
     const char *host = getenv("HOST");
+    int on = 1;
 
     allow_files();
     setvbuf(stdout, NULL, _IOLBF, 0); /* a line is seen when it is printed */
@@ -1526,6 +1524,9 @@ static void serve(const char *default_host)
     int listener = inherited_listener();
     if (listener == -1)
         listener = listen_on(host && *host ? host : default_host);
+    /* An answer is sent as it is ready, not held back to fill a packet: a
+     * connection has this from the socket that it is accepted from. */
+    setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     print_address(listener);
     run(listener);
     free(conns);
