@@ -158,6 +158,7 @@ def idle_clients(server, n, hello):
         for client in clients:
             if not client.recv(4096).startswith(b'HTTP/1.1 '):
                 raise Failed('no answer to an idle client')
+        time.sleep(0.5)  # idle is who has been quiet for a while
         yield
     finally:
         for client in clients:
