@@ -21,7 +21,8 @@
 
 static int folder; /* where the server's paths begin */
 static char folder_path[4096];
-static int disk_errors;     /* so many calls to come will fail */
+static size_t disk_works;   /* so many calls to come will do, */
+static int disk_errors;     /* and then so many will fail */
 static bool folder_touched; /* a file has been made */
 
 /* Of some bytes: FNV-1a. */
@@ -36,7 +37,8 @@ static uint64_t hash(const char *p, size_t n)
 
 static bool disk_fails(void)
 {
-    if (disk_errors == 0) return false;
+    if (disk_errors == 0 || disk_works-- > 0) return false;
+    disk_works = 0;
     disk_errors--;
     errno = ENOSPC;
     return true;
@@ -58,7 +60,7 @@ static int folder_open(const char *path, int flags, ...)
 /* A full disk may take some of it. */
 static ssize_t folder_write(int fd, const void *p, size_t n)
 {
-    if (disk_errors > 0 && n > 1) n = 1;
+    if (disk_errors > 0 && disk_works == 0 && n > 1) n = 1;
     return disk_fails() ? -1 : write(fd, p, n);
 }
 

@@ -244,11 +244,10 @@ static int world_fcntl(int fd, int command, ...)
     return 0;
 }
 
-static int world_fork_result;
-
+/* The helper is born; what it does is helper_works(). */
 static pid_t world_fork(void)
 {
-    return world_fork_result;
+    return 1;
 }
 
 /* No byte of what is printed can drive a terminal. */
@@ -400,8 +399,11 @@ static void fault(struct sock *s, unsigned which, struct sock *helper)
         s->rest.n = 0;
         break;
     case 2: accept_error = accept_errors[taken % 4]; break;
-    case 3: disk_errors = 1; break;
-    case 4: disk_errors = 10; break;
+    case 3: /* the disk does its work a few times more, and once not */
+    case 4:
+        disk_works = taken % 32;
+        disk_errors = which % 7 == 3 ? 1 : 10;
+        break;
     case 5: stop = true; break;
     case 6:
         helper->done = true; /* it has been killed */
@@ -657,7 +659,7 @@ static void play(struct span text, bool option, int helpers, int places)
     pfds = fds;
     max_conns = places;
     wake_fd[0] = WAKE;
-    world_fork_result = 1;
+    drain_ms = faults && at_once > 1 ? 500 : 0;
     target.begin(option, helpers);
     run(LISTENER);
     assert(nconns == 0);
