@@ -182,7 +182,7 @@ fuzz-build:
 	@$(MAKE) -s objects DIR=build/fuzz/obj CC=clang \
 	    CFLAGS="$(SANITIZE) -fsanitize=fuzzer-no-link"
 	@for f in tests/fuzz/fuzz_*.c; do \
-	    clang -std=c11 $(SANITIZE) -fsanitize=fuzzer \
+	    clang -std=c11 -Werror $(SANITIZE) -fsanitize=fuzzer \
 	        -o build/fuzz/$$(basename $$f .c) $$f build/fuzz/obj/*.o || \
 	        exit 1; done
 

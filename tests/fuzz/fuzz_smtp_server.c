@@ -43,7 +43,11 @@ static bool waiting(const struct conn *c)
 /* A syncer's turn. */
 static bool helper_works(struct sock *helper)
 {
-    return deliver_some(&helper->got, &helper->wire) > 0;
+    char answers[ANSWERS_SIZE];
+    size_t n = deliver_some(&helper->got, answers);
+
+    buf_add(&helper->wire, answers, n);
+    return n > 0;
 }
 
 /* What the client has got, in lines. */
