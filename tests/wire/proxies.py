@@ -3,6 +3,7 @@
 (PROXY=1), and somebody who hands them a listening socket (LISTEN_FDS)."""
 
 import os
+import shutil
 import socket
 import sys
 import tempfile
@@ -230,11 +231,16 @@ class Inherited(unittest.TestCase):
 
     def test_anything_else_is_refused(self):
         for name in SERVERS:
+            root = os.path.join(self.root, name)
+            public = os.path.join(wire.TOP, name, 'public')
+            os.mkdir(root)
+            if os.path.isdir(public):
+                shutil.copytree(public, os.path.join(root, 'public'))
             for made, count in (('listens', '2'), ('listens', '0'),
                                 ('file', '1'), ('bound', '1'), ('unix', '1')):
                 with self.subTest(name, made=made, count=count):
                     done = wire.run(self.command(name, made, '', count),
-                                    ROOT=os.path.join(wire.TOP, name), PORT=0)
+                                    ROOT=root, PORT=0)
                     self.assertEqual((done.returncode, done.stderr.decode()), (
                         1, 'LISTEN_FDS=%s: not one TCP socket that listens\n' %
                         count))
