@@ -519,7 +519,9 @@ static void take_recipients(void)
     bool good = add_recipients(line);
     buf_drop(&message, used);
     line_start = 0;
-    if (good && buf_len(&recipients) > 0) {
+    if (recipients.failed) {
+        stop("no memory left");
+    } else if (good && buf_len(&recipients) > 0) {
         say_mail();
     } else if (terminal) {
         buf_free(&recipients);
@@ -822,7 +824,9 @@ static void read_user(void)
     char *room = buf_room(to, READ_SIZE);
     ssize_t n = room ? read(0, room, READ_SIZE) : 0;
 
-    if (n > 0)
+    if (!room)
+        stop("no memory left");
+    else if (n > 0)
         to->end += (size_t)n;
     else if (n == -1 && errno != EAGAIN && errno != EINTR)
         stop(strerror(errno)); /* what has come is not the whole message */
