@@ -996,7 +996,7 @@ static void user_read(void)
     if (n > 0) {
         user.end += (size_t)n;
     } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
-        if (n == -1 && !on_terminal) { /* a terminal hangs up so */
+        if (n == -1) {
             perror("stdin");
             line_refused = true;
         }

@@ -677,10 +677,11 @@ class TypedMail(Mail):
 class TypedLines(Lines):
     def args(self, tag):
         return super().args(tag)[0], [
-            (b'-> ', b'hello\n'), (b'=> hello', b'\x04')]
+            (b'-> ', b'hello\n'), (b'=> ', b'\x04')]
 
     def check(self, tag, done):
-        return b'=> hello' in done.stdout and b'Disconnected' in done.stdout
+        sent = re.findall(rb'<= (\w+)', done.stdout)
+        return sent and sent == re.findall(rb'=> (\w+)', done.stdout)
 
 
 def run_typed(command, script, env):
