@@ -41,7 +41,6 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), 'wire'))
-os.environ.setdefault('BUILD', 'build/faults')
 import wire  # noqa: E402
 
 AT_ONCE = 8
@@ -807,6 +806,7 @@ def try_all(run, only, pool):
 
 
 def main():
+    os.environ.setdefault('BUILD', 'build/faults')
     words = sys.argv[1:]
     runs = [run for run in RUNS if all(w in run.label.split() for w in words)]
     if not runs or words[:1] == ['-h']:
