@@ -193,6 +193,7 @@ async def half_close(loop, s, begin, again, too_much):
 async def be_bad(words, port):
     loop = asyncio.get_running_loop()
     while True:
+        await asyncio.sleep(3 * random.random())  # they do not come as one
         with socket.socket() as s:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             s.setblocking(False)
@@ -202,7 +203,6 @@ async def be_bad(words, port):
                                       half_close])
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(kind(loop, s, *words), 12)
-        await asyncio.sleep(random.random())
 
 
 async def all_bad(ports):
