@@ -54,6 +54,7 @@ enum {
     SYNCERS = 2,            /* processes that wait for the disk */
     FILES_EACH = 2,         /* descriptors that a connection may need */
     OWN_CONNS = SYNCERS,    /* places for connections to our own helpers */
+    SHOWS_IP = 0,           /* who a client is shows only in the trace */
 };
 
 enum {
@@ -1081,7 +1082,7 @@ static void conn_open(int fd)
     c->ready_at = now;
     c->in.max = IN_MAX;
     c->out.max = OUT_MAX;
-    find_ip(c);
+    if (tracing || SHOWS_IP) find_ip(c);
     conn_start(c);
     if (proxied && !c->own) conn_enter(c, PROXY_HEADER, head_ms);
     conns[nconns++] = conns[nbusy];

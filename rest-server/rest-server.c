@@ -39,6 +39,7 @@ enum {
     OUT_MAX = 2 * OUT_HIGH, /* beyond OUT_HIGH, room for one more answer */
     FILES_EACH = 1,         /* descriptors that a connection may need */
     OWN_CONNS = 0,          /* places for connections to our own helpers */
+    SHOWS_IP = 0,           /* who a client is shows only in the trace */
 };
 
 enum {
@@ -423,7 +424,7 @@ static void conn_open(int fd)
     c->ready_at = now;
     c->in.max = IN_MAX;
     c->out.max = OUT_MAX;
-    find_ip(c);
+    if (tracing || SHOWS_IP) find_ip(c);
     conn_start(c);
     if (proxied && !c->own) conn_enter(c, PROXY_HEADER, head_ms);
     conns[nconns++] = conns[nbusy];

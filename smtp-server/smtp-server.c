@@ -49,6 +49,7 @@ enum {
     ANSWERS_SIZE = BATCH_MAX * 4 + 1, /* "250" and a line end for each */
     FILES_EACH = 2,          /* descriptors that a connection may need */
     OWN_CONNS = SYNCERS_MAX, /* places for connections to our own helpers */
+    SHOWS_IP = 1, /* who a client is shows elsewhere than in the trace */
 };
 
 enum {
@@ -912,7 +913,7 @@ static void conn_open(int fd)
     c->ready_at = now;
     c->in.max = IN_MAX;
     c->out.max = OUT_MAX;
-    find_ip(c);
+    if (tracing || SHOWS_IP) find_ip(c);
     conn_start(c);
     if (proxied && !c->own) conn_enter(c, PROXY_HEADER, head_ms);
     conns[nconns++] = conns[nbusy];

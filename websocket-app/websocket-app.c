@@ -41,8 +41,9 @@ enum {
     OUT_MAX = 2 * OUT_HIGH, /* and one message: see conn_start() */
     FILES_EACH = 1,         /* descriptors that a connection may need */
     OWN_CONNS = 0,          /* places for connections to our own helpers */
-    PAGE_MAX = 32 * 1024,   /* bytes of a file in public/ */
-    SHOW_MAX = 10000,       /* bytes of a message shown on the terminal */
+    SHOWS_IP = 1, /* who a client is shows elsewhere than in the trace */
+    PAGE_MAX = 32 * 1024, /* bytes of a file in public/ */
+    SHOW_MAX = 10000,     /* bytes of a message shown on the terminal */
 };
 
 enum {
@@ -702,7 +703,7 @@ static void conn_open(int fd)
     c->ready_at = now;
     c->in.max = IN_MAX;
     c->out.max = OUT_MAX;
-    find_ip(c);
+    if (tracing || SHOWS_IP) find_ip(c);
     conn_start(c);
     if (proxied && !c->own) conn_enter(c, PROXY_HEADER, head_ms);
     conns[nconns++] = conns[nbusy];
