@@ -197,11 +197,13 @@ fuzz-seeds: fuzz-build
 	    rm -rf $$s && mv $$b.few $$s && \
 	    echo "$$n: $$(ls $$s | wc -l) seeds"; done
 
-interop: all
+interop:
+	@$(MAKE) -s all
 	@tests/interop/setup
 	@node --test --test-reporter=spec tests/interop/*.test.mjs
 
-pictures: all
+pictures:
+	@$(MAKE) -s all
 	@tests/interop/setup
 	@node tests/interop/pictures.mjs
 
@@ -220,14 +222,17 @@ faulty:
 	    sed -n 's/.* T __wrap_/-Wl,--wrap=/p' | tr '\n' ' ') \
 	    ../$(BUILD)/interpose.o"
 
-kill: all
+kill:
+	@$(MAKE) -s all
 	@python3 tests/faults/kill.py
 
-soak: all
+soak:
+	@$(MAKE) -s all
 	@python3 tests/faults/soak.py
 
 BENCH =
-bench: all
+bench:
+	@$(MAKE) -s all
 	@tests/bench/setup
 	@python3 tests/bench/bench.py --write $(BENCH)
 
