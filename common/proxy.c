@@ -86,7 +86,8 @@ static ssize_t parse_block(char ip[PROXY_IP_SIZE], struct span in)
         command == 1 && transport == 1; /* by TCP; not the proxy's own */
     bool ip4 = told && family == 1, ip6 = told && family == 2;
 
-    if (version != 2 || command > 1 || family > 3 || transport > 2) return -1;
+    if (version != 2 || command > 1) return -1;
+    if (command == 1 && (family > 3 || transport > 2)) return -1;
     if (16 + length > PROXY_BLOCK_MAX) return -1;
     if (length < (ip4 ? 12 : ip6 ? 36 : 0)) return -1;
     if (in.n < 16 + length) return 0;

@@ -133,6 +133,8 @@ static void blocks(void)
         {0x20, 0x00, 0, ""},  /* LOCAL, a health check */
         {0x20, 0x11, 12, ""}, /* its addresses do not count */
         {0x20, 0x11, 3, ""},
+        {0x20, 0x41, 0, ""}, /* nor does their family */
+        {0x20, 0xFF, 12, ""},
         {0x21, 0x00, 0, ""}, /* UNSPEC */
         {0x21, 0x00, 40, ""},
         {0x21, 0x31, 216, ""}, /* a socket of Unix */
