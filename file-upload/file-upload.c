@@ -46,6 +46,7 @@ enum {
     OUT_MAX = OUT_HIGH + LINES_MAX + 4096, /* room for one more answer */
     SMALL_PIECE = 4096,     /* bytes of a form's file, not written alone */
     PARTS_MAX = 1000,       /* of a form; more is 413 */
+    PARTS_SOME = 32,        /* so many are always allowed */
     TEXT_MAX = 1024 * 1024, /* bytes of a text field; more is 413 */
     NAME_SIZE = 200 + 1,    /* a file's name, or a field's, and NUL */
     NAMES_MAX = 255 - 15,   /* both: FIELD-1480000000000-NAME is to fit */
@@ -629,6 +630,20 @@ static void end_form(struct conn *c)
     end_upload(c, 200, "All files processed!");
 }
 
+/* Whether all connections together hold as much as they may, of text and of
+ * parts. One may hold TEXT_MAX and PARTS_MAX; ten thousand must not hold all
+ * the memory there is. */
+static bool too_much_held(void)
+{
+    size_t sum = 0;
+
+    for (int i = 0; i < nconns; i++)
+        if (conns[i]->up)
+            sum += conns[i]->up->text.cap +
+                   (size_t)conns[i]->up->parts * sizeof(struct part);
+    return sum / (1024 * 1024) >= (size_t)max_held;
+}
+
 static void begin_part(struct conn *c)
 {
     struct upload *up = c->up;
@@ -637,6 +652,8 @@ static void begin_part(struct conn *c)
 
     if (++up->parts > PARTS_MAX)
         end_upload(c, 413, "Too Large");
+    else if (up->parts % PARTS_SOME == 0 && too_much_held())
+        end_upload(c, 503, http_reason(503));
     else if (!chosen || !new_part(c))
         return;
     else if (filename.p)
@@ -670,22 +687,10 @@ static void part_file(struct upload *up, struct span data)
     }
 }
 
-/* Bytes of text that all connections hold. One may hold TEXT_MAX; ten thousand
- * must not hold all there are. */
-static size_t bytes_held(void)
-{
-    size_t sum = 0;
-
-    for (int i = 0; i < nconns; i++)
-        if (conns[i]->up) sum += conns[i]->up->text.cap;
-    return sum;
-}
-
 static void part_text(struct conn *c, struct span data)
 {
     struct buf *text = &c->up->text;
-    bool held = buf_len(text) > SMALL_PIECE &&
-                bytes_held() / (1024 * 1024) >= (size_t)max_held;
+    bool held = buf_len(text) > SMALL_PIECE && too_much_held();
 
     if (!held) buf_add(text, data.p, data.n);
     if (held)
@@ -1599,7 +1604,7 @@ static const char help[] =
     "  ROOT=          the folder of public/ and uploads/; if not set, the\n"
     "                 program's own\n"
     "  MAX_FILE=51200 bytes of a file sent by PUT; a form has no limit\n"
-    "  MAX_HELD=512   MiB of text fields at once; more is 503\n"
+    "  MAX_HELD=512   MiB of forms' parts at once; more is 503\n"
     "  IDLE_MS=75000  close a connection that is quiet for so long\n"
     "  HEAD_MS=10000  time for one whole request head\n"
     "  MAX_CONNS=10000  connections at once; more wait\n"

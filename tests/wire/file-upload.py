@@ -475,6 +475,23 @@ class Together(Case):
                        lines('processed "userinput1" input.'))
 
 
+    def test_parts_of_all_clients(self):
+        """Each takes some memory, even one that is empty."""
+        request = form(*[text_part(b'')] * 999)
+        end = len(request) - 10
+        with wire.Server('file-upload', MAX_HELD=1) as server:
+            peers = [server.connect() for _ in range(3)]
+            for peer in peers:
+                peer.send(request[:end])
+            ready, _, _ = select.select([peer.socket for peer in peers], [],
+                                        [], wire.LIMIT)
+            for peer in peers:
+                if peer.socket not in ready:
+                    peer.send(request[end:])
+            answers = [peer.read_response() for peer in peers]
+            self.assertEqual(sorted(a.status for a in answers), [200, 200, 503])
+
+
 class Names(OneServer):
     """Field and name as they are sent, and as they are saved."""
     TABLE = [
