@@ -37,13 +37,14 @@ enum {
     READ_SIZE = 64 * 1024, /* one recv() per connection and turn */
     OUT_HIGH = 64 * 1024,  /* read no more while this much waits to go out */
     IN_MAX = 2 * READ_SIZE,
-    OUT_MAX = 2 * OUT_HIGH,  /* beyond OUT_HIGH, room for one more answer */
-    QUEUE_MAX = 1 << 24,     /* bytes that may wait for one syncer */
-    RCPTS_MAX = 1000,        /* of one message; RFC 5321 asks for 100 */
-    ENVELOPE_MAX = 1 << 19,  /* bytes of its sender and recipients */
-    ENVELOPE_SOME = 1 << 14, /* so many are always allowed */
-    ERRORS_MAX = 20,         /* commands without sense, before we hang up */
-    NAME_BYTES = 255,        /* of a user's or a host's name */
+    OUT_MAX = 2 * OUT_HIGH, /* beyond OUT_HIGH, room for one more answer */
+    QUEUE_MAX = 1 << 24,    /* bytes that may wait for one syncer */
+    RCPTS_MAX = 1000,       /* of one message; RFC 5321 asks for 100 */
+    ENVELOPE_MAX = 1 << 19, /* bytes of its sender and recipients */
+    RCPTS_SOME = 64,        /* so many are always allowed */
+    GREETED_MAX = 128,      /* bytes of the client's name that it hears again */
+    ERRORS_MAX = 20,        /* commands without sense, before we hang up */
+    NAME_BYTES = 255,       /* of a user's or a host's name */
     SYNCERS_MAX = 64,
     BATCH_MAX = 32, /* messages that one syncer syncs together */
     ANSWERS_SIZE = BATCH_MAX * 4 + 1, /* "250" and a line end for each */
@@ -224,13 +225,15 @@ static void forget_message(struct conn *c)
 
 static void greet(struct conn *c, struct span name)
 {
+    int n = name.n < GREETED_MAX ? (int)name.n : GREETED_MAX;
+
     c->greeted = true;
     forget_message(c);
     if (name.n == 0)
         buf_puts(&c->out, "OK\r\n");
     else
         buf_addf(&c->out, "%.*s greets %.*s [%s]\r\n", (int)hosts.list[0].n,
-                 hosts.list[0].p, (int)name.n, name.p, c->ip);
+                 hosts.list[0].p, n, name.p, c->ip);
 }
 
 static void helo(struct conn *c, struct span name)
@@ -366,16 +369,27 @@ static bool has_rcpt(const struct conn *c, int user, struct span address)
     return false;
 }
 
-/* Whether all connections together hold as much as they may, and this one more
- * than most. One may have RCPTS_MAX recipients; ten thousand must not hold all
- * the memory there is. */
+/* Whether all connections together hold as much as they may. One may have
+ * RCPTS_MAX recipients; ten thousand must not hold all the memory there is.
+ * Looked at for one recipient of RCPTS_SOME. */
 static bool holds_too_much(const struct conn *c)
 {
     size_t sum = 0;
 
-    if (buf_len(&c->envelope) < ENVELOPE_SOME) return false;
+    if (c->nrcpts % RCPTS_SOME != RCPTS_SOME - 1) return false;
     for (int i = 0; i < nconns; i++) sum += conns[i]->envelope.cap;
     return sum / (1024 * 1024) >= (size_t)max_held;
+}
+
+/* The answer to a message that cannot be kept. */
+static void reply_failure(struct conn *c, int code)
+{
+    if (code == 552)
+        reply(c, 552, "5.3.4", "message too large");
+    else if (code == 452)
+        reply(c, 452, "4.3.1", "no room, try again later");
+    else
+        reply(c, 451, "4.3.0", "cannot store it, try again later");
 }
 
 static void rcpt(struct conn *c, struct span args)
@@ -396,8 +410,10 @@ static void rcpt(struct conn *c, struct span args)
         if (code == 421) conn_enter(c, REPLY, SEND_MS); /* that is its sense */
     } else if (has_rcpt(c, user, to.address)) {
         reply(c, 250, "2.1.5", "OK");
-    } else if (c->nrcpts == RCPTS_MAX || holds_too_much(c)) {
+    } else if (c->nrcpts == RCPTS_MAX) {
         reply(c, 452, "4.5.3", "Too many recipients");
+    } else if (holds_too_much(c)) {
+        reply_failure(c, 452);
     } else {
         struct span name = users.list[user];
         buf_addf(&c->envelope, "%.*s %.*s\n", (int)name.n, name.p,
@@ -405,17 +421,6 @@ static void rcpt(struct conn *c, struct span args)
         c->nrcpts++;
         reply_added(c, "2.1.5");
     }
-}
-
-/* The answer to a message that cannot be kept. */
-static void reply_failure(struct conn *c, int code)
-{
-    if (code == 552)
-        reply(c, 552, "5.3.4", "message too large");
-    else if (code == 452)
-        reply(c, 452, "4.3.1", "no room, try again later");
-    else
-        reply(c, 451, "4.3.0", "cannot store it, try again later");
 }
 
 /* Closes the letter that is being written, and removes it. */

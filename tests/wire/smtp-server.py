@@ -251,6 +251,8 @@ class Mailboxes(unittest.TestCase):
             self.assertEqual(set(codes), {250, 452})
             self.assertEqual(codes[:240], [250] * 240)
             self.assertEqual(codes[-1], 452)
+            self.assertEqual(clients[-1].lines,
+                             [b'452 no room, try again later'])
             for client in clients[:8]:
                 client.expect(250, b'RSET')
             self.assertEqual(clients[-1].say(b'RCPT TO:<%s>' % to[-1]), 250)
@@ -335,6 +337,13 @@ class Refusals(unittest.TestCase):
                 self.assertEqual(client.say(b'NOOP ' + b'x' * n), 500)
             client.expect(250, b'RCPT TO:<you@example.com>')
             client.expect(250, b'NOOP ' + b'x' * 500)
+
+    def test_a_long_name_is_not_said_whole(self):
+        """A line of an answer has at most 512 bytes (RFC 5321, 4.5.3.1.5)."""
+        with start() as server:
+            for verb in b'HELO ', b'EHLO ':
+                client = Client(server, verb + b'x' * 500)
+                self.assertLessEqual(max(map(len, client.lines)), 510)
 
     def test_codes_asked_for(self):
         with start() as server:
