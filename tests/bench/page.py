@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import servers
-from servers import HERE, SERVER_CPU, LOAD_CPU
+from servers import HERE
 
 HEADINGS = {
     'cpu': 'CPU, µs a {unit}',
