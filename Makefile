@@ -17,7 +17,7 @@
 # make soak       SOAK_SECONDS=30 of good and bad clients together
 # make interop    against the software of others, which it installs
 # make pictures   takes those in the READMEs anew
-# make bench      our programs beside their peers, ten minutes; BENCH=ROW for one
+# make bench      our programs beside their peers, some minutes; BENCH=ROW for one
 # make format     lay out the C by .clang-format; format-check only looks
 .POSIX:
 CC = cc

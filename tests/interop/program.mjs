@@ -7,7 +7,7 @@
 //         assert.equal(stdout, '...');
 //     });
 //
-// No test sleeps: each wait is for a line, an event or an end, and gives
+// But for listening() nothing sleeps: each wait is for a line, an event or an end, and gives
 // up after LIMIT, telling what had come. What a test starts it stops, by pid.
 // A test that fails says which shell lines do the same.
 
