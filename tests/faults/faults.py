@@ -11,7 +11,7 @@ which calls there are. Then it is started anew for each fault:
 
     send:3:EPIPE       its third send() fails with EPIPE
     send:3:short       its third send() takes one byte
-    malloc:3+:ENOMEM   its third malloc() fails, and all that follow
+    realloc:3+:ENOMEM  its third realloc() fails, and all that follow
     1/fsync:2:EIO      the second fsync() of the first helper that it forked
 
 Whatever fails, the program may not crash, leak (memory, descriptors, files),
@@ -72,13 +72,13 @@ ERRORS = {
     'access': 'EIO', 'mkdir': 'ENOSPC EDQUOT EIO', 'chdir': 'EIO',
     'readlink': 'EIO', 'opendir': 'EMFILE ENOMEM', 'readdir': 'EIO',
     'closedir': 'EIO', 'getrlimit': 'EINVAL', 'setrlimit': 'EPERM',
-    'tcsetattr': 'EIO', 'malloc': 'ENOMEM',
+    'tcsetattr': 'EIO', 'malloc': 'ENOMEM', 'realloc': 'ENOMEM',
     'calloc': 'ENOMEM', 'fopen': 'EMFILE ENOMEM', 'fdopen': 'ENOMEM',
     'fgets': 'EIO', 'fread': 'EIO', 'fclose': 'EIO', 'fork': 'EAGAIN ENOMEM',
 }
 # And these stay: a full disk, a broken one, no memory, no more descriptors.
 LASTING = {'write': 'ENOSPC', 'fsync': 'EIO', 'open': 'EMFILE',
-           'link': 'ENOSPC', 'malloc': 'ENOMEM',
+           'link': 'ENOSPC', 'malloc': 'ENOMEM', 'realloc': 'ENOMEM',
            'calloc': 'ENOMEM', 'fork': 'EAGAIN', 'unlink': 'EIO'}
 EAI = {'AGAIN': 3, 'MEMORY': 10}  # less their minus signs
 
@@ -142,7 +142,8 @@ def faults_of(calls, again=range(0)):
         if i not in again:
             places[role, name, place].append(numbers[role, name])
     for (role, name, _), times in places.items():
-        if name not in ('recv', 'send', 'poll', 'malloc') and len(times) > 4:
+        if len(times) > 4 and name not in ('recv', 'send', 'poll', 'malloc',
+                                           'realloc'):
             times = times[:3] + times[-1:]
         for n in times:
             for error in ERRORS.get(name, '').split():

@@ -228,6 +228,7 @@ WRAP(int, -1, tcsetattr, (int a, int b, const struct termios *c), (a, b, c))
 
 WRAP(void *, NULL, malloc, (size_t a), (a))
 WRAP(void *, NULL, calloc, (size_t a, size_t b), (a, b))
+WRAP(void *, NULL, realloc, (void *a, size_t b), (a, b))
 WRAP(FILE *, NULL, fopen, (const char *a, const char *b), (a, b))
 WRAP(FILE *, NULL, fdopen, (int a, const char *b), (a, b))
 WRAP(char *, NULL, fgets, (char *a, int b, FILE *c), (a, b, c))
