@@ -45,6 +45,7 @@ import wire  # noqa: E402
 
 AT_ONCE = 8
 EVERY = int(os.environ.get('FAULTS_EVERY', '1'))  # 10: a tenth of the faults
+TRIES = 5  # of a fault that was not reached
 LIMIT = 60  # seconds: longer than any wait of a program under test
 QUIET = 0.05  # seconds, in which nothing should go on
 CALLS_PER_MS = 4  # of a server that has something to do each millisecond
@@ -150,6 +151,10 @@ def faults_of(calls, again=range(0)):
                 yield Fault(role, name, n, False, error)
             if name in LASTING:
                 yield Fault(role, name, n, True, LASTING[name])
+
+
+class NotReached(Exception):
+    """The run was all right, but made too few calls for the fault."""
 
 
 # ---- conversations ----------------------------------------------------------
@@ -555,6 +560,8 @@ class ServerRuns:
                 if not server.out.ended:
                     raise wire.Failure('a helper still runs')
                 talk.check(server, fault, self.lost_helper(state))
+                if not state.fired():
+                    raise NotReached
 
 
 # ---- one run of a client ----------------------------------------------------
@@ -756,8 +763,13 @@ class ClientRuns:
 
     def try_fault(self, fault):
         with tempfile.TemporaryDirectory() as folder:
-            tag, done = self.run(State(folder), fault)
+            state = State(folder)
+            tag, done = self.run(state, fault)
             right = self.case.check(tag, done)
+            if not state.fired():
+                if done.returncode != 0 or not right:
+                    raise wire.Failure('without a fault: %s' % done)
+                raise NotReached
             if done.returncode == 0 and not right:
                 raise wire.Failure('it claims success: %s' % done)
             # A terminal that could not be taken keeps ^D to itself.
@@ -790,20 +802,39 @@ def again(run, fault):
         'python3', wire.from_top(__file__), *run.label.split()))
 
 
+def try_often(run, fault):
+    """How often a program reads depends on how its input arrives, so a run may
+    make fewer calls than the first one made. Whether the fault was reached."""
+    for _ in range(TRIES):
+        try:
+            run.try_fault(fault)
+            return True
+        except NotReached:
+            pass
+    return False
+
+
 def try_all(run, only, pool):
-    """Returns how many passed and how many failed."""
+    """Returns how many passed, how many failed and how many were not reached.
+    A fault that was asked for must be."""
     faults = run.prepare()
     faults = [only] if only else faults[::EVERY]
-    failed = 0
-    tries = {pool.submit(run.try_fault, fault): fault for fault in faults}
+    failed = missed = 0
+    tries = {pool.submit(try_often, run, fault): fault for fault in faults}
     for done in concurrent.futures.as_completed(tries):
-        if done.exception():
+        problem = done.exception()
+        if not problem and not done.result():
+            if only:
+                problem = 'it makes no such call'
+            else:
+                missed += 1
+        if problem:
             failed += 1
             print('FAILED %s, %s\n%s\nagain: %s\n' % (
                 run.label, tries[done],
-                '\n'.join(str(done.exception()).splitlines()[:60]),
+                '\n'.join(str(problem).splitlines()[:60]),
                 again(run, tries[done])), flush=True)
-    return len(faults) - failed, failed
+    return len(faults) - failed - missed, failed, missed
 
 
 def main():
@@ -814,7 +845,7 @@ def main():
         sys.exit('usage: [FAULT=send:3:EPIPE] %s [PROGRAM [CASE]]' %
                  sys.argv[0])
     text = os.environ.pop('FAULT', '')
-    total = [0, 0]
+    total = [0, 0, 0]
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool, \
             contextlib.ExitStack() as stack:
         for run in runs:
@@ -825,8 +856,10 @@ def main():
                 'FAILED' if counts[1] else 'ok', sum(counts),
                 time.monotonic() - start, run.label), flush=True)
             total = [a + b for a, b in zip(total, counts)]
-    print('%d passed, %d failed' % tuple(total))
-    sys.exit(1 if total[1] else 0)
+    if total[2]:
+        print('%d not reached again' % total[2])
+    print('%d passed, %d failed' % tuple(total[:2]))
+    sys.exit(1 if total[1] or not total[0] else 0)
 
 
 if __name__ == '__main__':
