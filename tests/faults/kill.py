@@ -13,6 +13,7 @@ temporary file.
 
 import os
 import random
+import re
 import signal
 import sys
 import tempfile
@@ -49,7 +50,7 @@ class Senders:
         except faults.Gone as problem:
             self.problems.append('refused: %s' % problem)
         except wire.Failure as problem:
-            if 'the server' not in str(problem):
+            if not re.search('the server (closed|reset)', str(problem)):
                 self.problems.append(str(problem))
         except ConnectionError:
             pass
