@@ -72,8 +72,9 @@ afterEach(t => {
 // Our own environment, less what would decide for a program.
 function environment(settings) {
     const env = {...process.env, ...settings};
-    for (const name of ['HOST', 'PORT', 'ROOT', 'TRACE', 'PROXY', 'NO_COLOR',
-                        'http_proxy', 'https_proxy', 'no_proxy'])
+    for (const name of ['HOST', 'PORT', 'ROOT', 'TRACE', 'PROXY', 'LISTEN_PID',
+                        'LISTEN_FDS', 'NO_COLOR', 'http_proxy', 'https_proxy',
+                        'no_proxy'])
         if (!(name in settings)) delete env[name];
     return env;
 }
