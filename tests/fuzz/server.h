@@ -96,8 +96,6 @@ static int world_getpeername(int fd, struct sockaddr *a, socklen_t *length);
 static int world_poll(struct pollfd *fds, nfds_t n, int timeout);
 static ssize_t world_recv(int fd, void *p, size_t n, int flags);
 static ssize_t world_send(int fd, const void *p, size_t n, int flags);
-static int world_setsockopt(int fd, int level, int name, const void *value,
-                            socklen_t length);
 static int world_shutdown(int fd, int how);
 static int world_socketpair(int family, int type, int protocol, int pair[2]);
 
@@ -112,7 +110,6 @@ static int world_socketpair(int family, int type, int protocol, int pair[2]);
 #define poll world_poll
 #define recv world_recv
 #define send world_send
-#define setsockopt world_setsockopt
 #define shutdown world_shutdown
 #define socketpair world_socketpair
 #define time(t) ((time_t)1480000000) /* all answers have the same Date */
@@ -140,7 +137,6 @@ static FILE *terminal;
 #undef poll
 #undef recv
 #undef send
-#undef setsockopt
 #undef shutdown
 #undef socketpair
 #undef time
@@ -321,17 +317,6 @@ static ssize_t world_send(int fd, const void *p, size_t n, int flags)
     buf_add(&s->got, p, n);
     assert(!s->got.failed);
     return (ssize_t)n;
-}
-
-static int world_setsockopt(int fd, int level, int name, const void *value,
-                            socklen_t length)
-{
-    (void)level;
-    (void)name;
-    (void)value;
-    (void)length;
-    sock_of(fd);
-    return 0;
 }
 
 static int world_shutdown(int fd, int how)
