@@ -140,7 +140,8 @@ check-bmake:
 	@echo "bmake: ok"
 
 # The branches that the tests and the faults take, counted together. To _exit()
-# writes no counts, so here the helpers exit().
+# writes no counts, so here the helpers exit(), which takes longer: whether all
+# goes well is for `make test` and `make faults` to tell.
 COVER = -O0 -g --coverage -fprofile-update=atomic -fprofile-abs-path \
 	-D_exit=exit
 
@@ -148,10 +149,9 @@ coverage:
 	@rm -rf build/coverage
 	@$(MAKE) build-variant BUILD=build/coverage CC=gcc CFLAGS="$(COVER)"
 	@$(MAKE) faulty BUILD=build/coverage/faulty CC=gcc CFLAGS="$(COVER)"
-	@BUILD=build/coverage python3 tests/run.py $(TESTS) || failed=1; \
-	    BUILD=build/coverage/faulty python3 tests/faults/faults.py || \
-	    failed=1; \
-	    python3 tests/coverage.py build/coverage && test -z "$$failed"
+	@-BUILD=build/coverage python3 tests/run.py $(TESTS)
+	@-BUILD=build/coverage/faulty python3 tests/faults/faults.py
+	@python3 tests/coverage.py build/coverage
 
 check: test same check-gcc-asan check-clang-asan strict format-check
 
