@@ -104,8 +104,9 @@ def all_jobs():
 def main():
     if sys.argv[1:] and sys.argv[1].startswith('-'):
         sys.exit('usage: tests/run.py [word in a name]...')
-    if 'BUILD' in os.environ:  # all jobs run in the top folder
-        os.environ['BUILD'] = os.path.relpath(os.environ['BUILD'], wire.TOP)
+    build = os.environ.pop('BUILD', '')
+    if build:  # all jobs run in the top folder
+        os.environ['BUILD'] = os.path.relpath(build, wire.TOP)
     words = sys.argv[1:]
     jobs = [job for job in all_jobs()
             if not words or any(word in job.name for word in words)]
