@@ -884,7 +884,7 @@ class Disk(Case):
         syncers = self.children(server.pid)
         self.assertEqual(len(syncers), 2)
         for pid in syncers:
-            os.kill(pid, signal.SIGSTOP)
+            wire.pause(self, pid)
         peers = [server.connect() for _ in range(5)]
         for peer in peers[:-1]:
             peer.send(put(b'hello') + get('/healthz'))
@@ -910,7 +910,7 @@ class Disk(Case):
         server = self.start()
         syncers = self.children(server.pid)
         for pid in syncers:
-            os.kill(pid, signal.SIGSTOP)
+            wire.pause(self, pid)
         count, body = 300, b'x' * 50000
         peers = [server.connect() for _ in range(count)]
         for peer in peers:
@@ -930,7 +930,7 @@ class Disk(Case):
         server = self.start()
         syncers = self.children(server.pid)
         for pid in syncers:
-            os.kill(pid, signal.SIGSTOP)
+            wire.pause(self, pid)
         peers = [server.connect() for _ in range(4)]
         for peer in peers:
             peer.send(put(b'hello'))

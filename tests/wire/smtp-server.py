@@ -675,7 +675,7 @@ class Syncers(unittest.TestCase):
             client = Client(server)
             self.assertEqual(client.mail(), 250)
             syncer, = syncers(server)
-            os.kill(syncer, signal.SIGSTOP)
+            wire.pause(self, syncer)
             waiting = [Client(server) for _ in range(5)]
             for one in waiting:
                 one.start_data()
@@ -714,7 +714,7 @@ class Syncers(unittest.TestCase):
             client, gone = Client(server), Client(server)
             self.assertEqual(client.mail(), 250)
             syncer, = syncers(server)
-            os.kill(syncer, signal.SIGSTOP)
+            wire.pause(self, syncer)
             for one in (client, gone):
                 one.start_data(to=to)
                 one.peer.send(b'.\r\n')
@@ -787,7 +787,7 @@ class Stop(unittest.TestCase):
             client = Client(server)
             syncer, = syncers(server)
             client.start_data()
-            os.kill(syncer, signal.SIGSTOP)
+            wire.pause(self, syncer)
             client.peer.send(b'.\r\n')
             other = Client(server)
             server.signal()

@@ -20,6 +20,7 @@ Nothing here waits by sleeping: each wait is for a line, for bytes or for the
 end of a stream, and gives up after a time limit, telling what had come.
 """
 
+import contextlib
 import http.client
 import io
 import json
@@ -117,6 +118,16 @@ def run(name, *args, stdin=b'', limit=START_LIMIT, **settings):
                       (name, limit, late.stdout, late.stderr)) from None
     no_report(done.stderr.decode('utf-8', 'replace'))
     return done
+
+
+def pause(test, pid):
+    """Stop a process; it goes on at the end of the test, if not before."""
+    def go_on():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+    os.kill(pid, signal.SIGSTOP)
+    test.addCleanup(go_on)
 
 
 def files_at_most(n):
