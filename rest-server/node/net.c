@@ -253,7 +253,7 @@ static void make_room(void)
         for (int i = 0; i < nconns; i++) {
             struct conn *c = conns[i];
             if (!c->helper && c->state != CLOSED &&
-                (!most || c->held > most->held))
+                c->held > (most ? most->held : 0))
                 most = c;
         }
         if (!most) return;

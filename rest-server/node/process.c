@@ -69,24 +69,26 @@ static void print_help(void)
     print_settings(settings);
     print_settings(recipe.settings);
     printf("\n%s\n", recipe.try);
-    if (fflush(stdout) == EOF) fail("stdout", strerror(errno));
-    exit(0);
 }
 
 static void read_options(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
-        if (recipe.flag && strcmp(argv[i], recipe.flag) == 0)
+        if (recipe.flag && strcmp(argv[i], recipe.flag) == 0) {
             *recipe.flag_value = 1;
-        else if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0)
+            continue;
+        }
+        if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0) {
             print_help();
-        else if (strcmp(argv[i], "--version") == 0)
-            exit(printf("%s 1.0\n", recipe.name) < 0);
-        else {
+        } else if (strcmp(argv[i], "--version") == 0) {
+            printf("%s 1.0\n", recipe.name);
+        } else {
             fprintf(stderr, "%s: unknown argument %s; try --help\n",
                     recipe.name, argv[i]);
             exit(2);
         }
+        if (fflush(stdout) == EOF) fail("stdout", strerror(errno));
+        exit(0);
     }
 }
 
