@@ -154,7 +154,7 @@ static bool conn_write(struct conn *c)
     }
     trace(c, 'S', (struct span){buf_at(&c->out), (size_t)n});
     buf_drop(&c->out, (size_t)n);
-    if (buf_len(&c->out) > 0) c->deadline = now + SEND_MS;
+    if (buf_len(&c->out) > 0 && !c->helper) c->deadline = now + SEND_MS;
     return full && buf_len(&c->out) < OUT_HIGH;
 }
 
