@@ -259,7 +259,8 @@ static void make_room(void)
         if (!most) return;
         size_t before = most->held;
         buf_free(&most->in);
-        if (most->state < LAST_ANSWER) recipe.on_no_room(most);
+        if (most->state != LAST_ANSWER && most->state != LINGER)
+            recipe.on_no_room(most);
         count_bytes(most);
         if (most->held < before / 2) continue;
         most->state = CLOSED; /* it holds answers that it does not take */
@@ -299,7 +300,8 @@ static int64_t stop_step(int *listener)
     }
     for (int i = 0; *listener < 0 && i < nconns; i++) {
         struct conn *c = conns[i];
-        if (c->state != CLOSED && !c->helper) recipe.on_stop(c);
+        if (c->helper) continue;
+        if (c->state != CLOSED) recipe.on_stop(c);
         if (now >= at) c->state = CLOSED;
     }
     return at;

@@ -257,7 +257,7 @@ static void stop_on_signals(void)
 static void allow_files(void)
 {
     struct rlimit files;
-    rlim_t need = (rlim_t)max_conns * FILES_EACH + 16;
+    rlim_t need = (rlim_t)max_conns * FILES_EACH + HELPERS_MAX + 16;
 
     if (getrlimit(RLIMIT_NOFILE, &files) == -1 || files.rlim_cur >= need)
         return;
