@@ -374,6 +374,15 @@ class Refusals(unittest.TestCase):
                 client.expect(550, b'RCPT TO:<nobody%d@localhost>' % i)
             client.expect(250, b'RCPT TO:<you@localhost>')
 
+    def test_part_of_a_name_is_nobody(self):
+        with start() as server:
+            client = Client(server)
+            client.expect(250, b'MAIL FROM:<me@me.com>')
+            for name in b'yo', b'y', b'yous', b'ou', b'anothe', b'""':
+                client.expect(550, b'RCPT TO:<%s@localhost>' % name)
+            for host in b'localhos', b'localhosts', b'example.co':
+                client.expect(550, b'RCPT TO:<you@%s>' % host)
+
     def test_options(self):
         self.assertEqual(wire.run('smtp-server', '--version').returncode, 0)
         help_text = wire.run('smtp-server', '--help')

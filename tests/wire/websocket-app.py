@@ -378,6 +378,8 @@ INVALID = [
     b'\x80', b'\xbf', b'\x80\xbf' * 3, bytes(range(0x80, 0xC0)),
     # first bytes alone, before a blank
     *[bytes([c, 0x20]) for c in range(0xC0, 0xFE)],
+    # cut off before eight plain characters, which are looked at together
+    b'\xc3abcdefgh\xa9',
     # cut off before another character
     b'\xc2A', b'\xe0\xa0A', b'\xe2\x82A', b'\xf0\x90A', b'\xf0\x9f\x98A',
     # bytes that never stand in UTF-8
