@@ -18,7 +18,6 @@
 # make interop    against the software of others, which it installs
 # make pictures   takes those in the READMEs anew
 # make bench      our programs beside their peers, some minutes; BENCH=ROW for one
-# make lines      how long each file is, and may be
 # make format     lay out the C by .clang-format; format-check only looks
 .POSIX:
 CC = cc
@@ -35,9 +34,7 @@ TESTS =
 
 STRICT = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
 	-Wmissing-prototypes -Wvla -Werror
-# node/ is the same text in several folders: two of them have all of it.
-NODE = file-upload/node/*.c smtp-server/node/disk.c
-STRICT_FILES = */*.c $(NODE) tests/unit/*.c
+STRICT_FILES = */*.c tests/unit/*.c
 SANITIZE = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
 	-fno-sanitize-recover=all
 
@@ -131,9 +128,9 @@ matrix: strict test check-c2x check-clang check-musl check-tcc check-m32 \
 
 # One line each in .clang-tidy and .cppcheck says why something is not looked at.
 lint:
-	@clang-tidy --quiet */*.c $(NODE) tests/unit/*.c -- -std=c11
+	@clang-tidy --quiet */*.c tests/unit/*.c -- -std=c11
 	@cppcheck --quiet --std=c11 --enable=all -DSIGWINCH=28 -DTIOCGWINSZ=1 \
-	    --error-exitcode=1 --suppressions-list=.cppcheck */*.c $(NODE) tests/unit/*.c
+	    --error-exitcode=1 --suppressions-list=.cppcheck */*.c tests/unit/*.c
 	@echo "lint: nothing found"
 
 check-bmake:
@@ -156,13 +153,10 @@ coverage:
 	@-BUILD=build/coverage/faulty python3 tests/faults/faults.py
 	@python3 tests/coverage.py build/coverage
 
-check: test same lines check-gcc-asan check-clang-asan strict format-check
+check: test same check-gcc-asan check-clang-asan strict format-check
 
 same:
 	@tests/same.sh
-
-lines:
-	@tests/lines.sh
 
 strict:
 	@mkdir -p build
@@ -242,7 +236,7 @@ bench:
 	@tests/bench/setup
 	@python3 tests/bench/bench.py --write $(BENCH)
 
-SOURCES = */*.c */*.h */node/*.[ch] tests/*/*.c tests/*/*.h tests/bench/*/*.c
+SOURCES = */*.c */*.h tests/*/*.c tests/*/*.h tests/bench/*/*.c
 format:
 	clang-format -i $(SOURCES)
 

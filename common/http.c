@@ -551,14 +551,6 @@ ssize_t http_body_next(struct http_body *b, struct span in, struct span *data)
     return (ssize_t)data->n;
 }
 
-void http_body_unread(struct http_body *b, size_t n)
-{
-    if (n == 0 || b->framing == HTTP_TO_CLOSE) return;
-    b->left += n;
-    b->done = false;
-    b->part = HTTP_CHUNK_DATA;
-}
-
 /* ---- for answers -------------------------------------------------------- */
 
 const char *http_reason(int status)

@@ -117,10 +117,6 @@ void http_body_start(struct http_body *b, const struct http_head *h);
  * extensions and trailers are checked and thrown away. */
 ssize_t http_body_next(struct http_body *b, struct span in, struct span *data);
 
-/* Gives back the last N bytes of the *data that http_body_next() has just handed
- * out: feed them again. N is at most data->n. */
-void http_body_unread(struct http_body *b, size_t n);
-
 /* "Not Found" for 404; "Unknown" for what RFC 9110 does not list. */
 const char *http_reason(int status);
 

@@ -1,43 +1,77 @@
 #!/bin/sh
-# The servers share the files of node/, byte for byte: a folder has to stand
-# alone, so each has its own copy. A fix in one goes into all:
-# tests/same.sh --fix NAME copies NAME's. The three clients share a part of their
-# text instead, what stands between "/* ==== the same in all" and "/* ==== main".
+# The five servers share one text, and the three clients another: what stands
+# between the lines that begin "/* ==== the same in all" and "/* ==== main". A
+# fix in one goes into all: tests/same.sh --fix NAME copies it out of NAME.
 cd "$(dirname "$0")/.." || exit 1
 
-failed=0
-fix=
-if [ "${1-}" = --fix ]; then
-    fix=${2-}
-    [ -d "$fix/node" ] || {
-        echo "usage: tests/same.sh [--fix NAME], NAME a server" >&2
-        exit 2
-    }
-fi
-
-for file in "$fix"/node/*; do
-    [ -n "$fix" ] || break
-    for other in */node/"${file##*/}"; do
-        cmp -s "$file" "$other" && continue
-        cp "$file" "$other" && echo "$other: now as in $fix"
-    done
-done
-
-count=0
-for file in */node/*; do
-    set -- */node/"${file##*/}"
-    count=$((count + 1))
-    cmp "$1" "$file" || failed=1
-done
-echo "same.sh: $count files of node/ agree"
+begin='^/[*] ==== the same in all'
+end='^/[*] ==== main'
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
 
 block() {
-    sed -n '/^\/[*] ==== the same in all/,/^\/[*] ==== main/p' "$1/$1.c"
+    awk -v begin="$begin" -v end="$end" '
+        $0 ~ end { exit }
+        inside { print }
+        $0 ~ begin { inside = 1 }' "$1/$1.c"
 }
-for client in websocket-client smtp-client; do
-    [ "$(block post-request)" = "$(block "$client")" ] && continue
-    echo "$client/$client.c: its shared part differs from post-request/post-request.c"
-    failed=1
-done
-[ $failed -eq 0 ] || echo "tests/same.sh --fix NAME copies the files of NAME"
+
+# The file $1, with the block in file $2 instead of its own.
+with_block() {
+    awk -v begin="$begin" -v end="$end" -v file="$2" '
+        $0 ~ end { inside = 0 }
+        !inside { print }
+        $0 ~ begin { inside = 1; while ((getline line < file) > 0) print line }
+    ' "$1"
+}
+
+fix_from() {
+    from=$1
+    shift
+    block "$from" >"$tmp/block"
+    for name; do
+        with_block "$name/$name.c" "$tmp/block" >"$tmp/new" || exit 1
+        cmp -s "$tmp/new" "$name/$name.c" && continue
+        cat "$tmp/new" >"$name/$name.c" || exit 1
+        echo "$name/$name.c: now as in $from"
+    done
+}
+
+# Do the programs named after KIND, those that exist, share their text?
+compare() {
+    kind=$1
+    shift
+    programs=
+    for name; do
+        [ -f "$name/$name.c" ] && programs="$programs $name"
+    done
+    case "$programs " in *" $fix "*)
+        fix_from "$fix" $programs
+        fix=done ;;
+    esac
+
+    first=
+    count=0
+    for name in $programs; do
+        block "$name" >"$tmp/$name"
+        first=${first:-$name}
+        if [ -s "$tmp/$name" ] && diff -u "$tmp/$first" "$tmp/$name"; then
+            count=$((count + 1))
+        else
+            echo "$name/$name.c: differs from $first/$first.c, or has no block"
+            failed=1
+        fi
+    done
+    echo "same.sh: $count $kind agree"
+}
+
+fix=none
+failed=0
+[ "${1-}" = --fix ] && fix=${2-}
+compare servers rest-server post-form file-upload websocket-app smtp-server
+compare clients post-request websocket-client smtp-client
+case $fix in none | done) ;; *)
+    echo "usage: tests/same.sh [--fix NAME], NAME one of the programs" >&2
+    exit 2 ;;
+esac
 exit $failed

@@ -738,60 +738,9 @@ again. Twice the work, beyond that size, is twice the cost.
 ''')
 
 
-# ---- one peer's tiny pieces beside a crowd -----------------------------------
-
-def beside(name, make, hello=('', '')):
-    """The CPU time of what MAKE() sends, beside so many idle connections."""
-    def once(programs):
-        idle, peers = programs
-        units, data, until = make()
-
-        def load(server):
-            begun = time.monotonic()
-            talk(server.port, hello, data, until, 4)
-            return 4 * units, time.monotonic() - begun
-        with idle_clients(peers[name], idle, REQUEST):
-            return measure(peers[name], load)
-    return once
-
-
-def chunks():
-    n = 400000
-    return n, (b'POST / HTTP/1.1\r\nHost: x\r\n'
-               b'Content-Type: application/x-www-form-urlencoded\r\n'
-               b'Transfer-Encoding: chunked\r\n\r\n' + b'1\r\na\r\n' * n +
-               b'0\r\n\r\n'), b'":""}'
-
-
-def tiny_fragments():
-    n = 400000
-    head = struct.Struct('!BBIc')
-    return n, (head.pack(2, 0x81, 0, b'x') + head.pack(0, 0x81, 0, b'x') *
-               (n - 2) + head.pack(0x80, 0x81, 0, b'!')), b'x!'
-
-
-def crowd_servers(stack, work):
-    peers = {name: stack.enter_context(ours(work, name, *options))
-             for name, *options in (('post-form',), ('websocket-app', '-e'))}
-    return {'9,000 idle': (9000, peers), 'alone': (0, peers)}
-
-
-CROWD = Section(
-    'Tiny pieces: the CPU time of one peer beside 9,000 idle ones', 'piece',
-    crowd_servers,
-    [Case('post-form, 400,000 chunks of a byte', beside('post-form', chunks),
-          [at_most('cpu', 'alone', 1.5)]),
-     Case('websocket-app, 400,000 frames of a byte', beside(
-         'websocket-app', tiny_fragments, (HANDSHAKE.encode(), b'\r\n\r\n')),
-          [at_most('cpu', 'alone', 1.5)])],
-    columns=('cpu',), warm_up=False,
-    note='''Memory is counted as it changes, never by walking through all connections.
-''')
-
-
 ROWS = {
     'rest': REST, 'pipelined': PIPELINED, 'closed': CLOSED, 'idle': IDLE,
     'upload': UPLOAD, 'form': FORM, 'websocket': WEBSOCKET,
     'quiet': QUIET, 'mail': MAIL, 'large': LARGE,
-    'start': START, 'stream': STREAM, 'growth': GROWTH, 'crowd': CROWD,
+    'start': START, 'stream': STREAM, 'growth': GROWTH,
 }

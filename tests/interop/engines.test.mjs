@@ -95,7 +95,7 @@ function load(t, url) {
 
 test('HAProxy: a server leaves and others come, under load', async t => {
     const proxy = await haproxy(t);
-    const env = {DRAIN_MS: '3000'};
+    const env = {PROXY: '1', DRAIN_MS: '3000'};
     const begin = async place => {
         const server = await start(t, 'rest-server', [], env);
         await proxy.use(place, server);
@@ -132,8 +132,8 @@ test('HAProxy: a server leaves and others come, under load', async t => {
 
 test('HAProxy: one that is killed is left out', async t => {
     const proxy = await haproxy(t);
-    const [killed, other] = [await start(t, 'rest-server', []),
-                             await start(t, 'rest-server', [])];
+    const [killed, other] = [await start(t, 'rest-server', [], {PROXY: '1'}),
+                             await start(t, 'rest-server', [], {PROXY: '1'})];
     await proxy.use('web/web1', killed);
     await proxy.use('web/web2', other);
     assert.equal(await killed.stop('SIGKILL'), null);
@@ -145,7 +145,7 @@ test('HAProxy: one that is killed is left out', async t => {
 test('HAProxy: option smtpchk before smtp-server', async t => {
     const proxy = await haproxy(t);
     const server = await start(t, 'smtp-server', [],
-                               {TRACE: '1'});
+                               {PROXY: '1', TRACE: '1'});
     await proxy.use('mail/mail1', server);
     await server.errorLine('C: EHLO haproxy');
     await server.errorLine('C: QUIT');
@@ -162,7 +162,7 @@ test('HAProxy: option smtpchk before smtp-server', async t => {
 // A client that hears 421 comes again, as mail programs do.
 test('HAProxy: a mail server leaves, and each mail arrives once', async t => {
     const proxy = await haproxy(t);
-    const env = {};
+    const env = {PROXY: '1'};
     const [first, second] = [await start(t, 'smtp-server', [], env),
                              await start(t, 'smtp-server', [], env)];
     await proxy.use('mail/mail1', first);
@@ -273,7 +273,7 @@ async function answer(url, {headers = {}, ...options} = {}) {
     return [statusCode, await body.text()];
 }
 
-for (const [name, before, env] of [['HAProxy', balanced, {}],
+for (const [name, before, env] of [['HAProxy', balanced, {PROXY: '1'}],
                                    ['nginx', reverse, {}]]) {
     test(`${name}: a WebSocket through it`, async t => {
         const server = await start(t, 'websocket-app', ['-e'], env);
@@ -427,6 +427,88 @@ test('README says what is tested here', () => {
         assert.ok(readme.includes('\n```\n' + text + '```\n'), text);
     assert.ok(readme.includes('`' + MAP + '`'), MAP);
 });
+
+// ---- PROXY=1: who the client is ---------------------------------------------
+
+// A client at 127.0.0.2, which PROXY then knows to the server behind it. It
+// needs no proxy that reads what it passes on.
+async function seen(t, server, name, port) {
+    if (name === 'smtp-server') {
+        const {stdout} = await run(t, 'swaks', ['--server', '127.0.0.1',
+            '--port', port, '--local-interface', '127.0.0.2', '--quit-after',
+            'EHLO', '--ehlo', 'me']);
+        assert.match(stdout, /250-localhost greets me \[127\.0\.0\.2\]$/m);
+        return;
+    }
+    const {stdout, status} = await run(t, 'curl', ['-sS', '--interface',
+        '127.0.0.2', `http://127.0.0.1:${port}/?seen`]);
+    assert.equal(status, 0);
+    assert.notEqual(stdout, '');
+    await server.errorLine('from 127.0.0.2');
+    if (name === 'websocket-app') {
+        const socket = await opened(t, {url: `http://127.0.0.1:${port}`},
+                                    {localAddress: '127.0.0.2'});
+        socket.send('Hello');
+        await within(once(socket, 'message'), 'message');
+        await server.line('From IP: 127.0.0.2');
+    }
+}
+
+for (const name of SERVERS) {
+    const env = {PROXY: '1', TRACE: '1', HEAD_MS: '500'};
+
+    test(`PROXY: HAProxy tells ${name} who the client is`, async t => {
+        const server = await start(t, name, [], env);
+        const proxy = await haproxy(t);
+        const [of, port] = name === 'smtp-server' ? ['mail', proxy.smtpPort]
+                                                  : ['web', proxy.httpPort];
+        await proxy.use(`${of}/${of}1`, server); // version 2
+        await server.errorLine(of === 'mail' ? 'C: EHLO haproxy'
+                                             : 'C: GET /healthz');
+        await seen(t, server, name, port);
+        assert.equal(await server.stop(), 0);
+
+        const second = await start(t, name, [], env);
+        assert.equal(await proxy.command(`add server ${of}/one 127.0.0.1:` +
+            `${second.port} send-proxy check check-send-proxy`),
+            'New server registered.');
+        await proxy.command(`enable health ${of}/one; enable server ${of}/one`);
+        await second.errorLine('C: PROXY ');
+        await seen(t, second, name, port);
+        assert.equal((await proxy.figures(`${of}/one`)).status, 'UP');
+        assert.match(second.stderr, /^C: PROXY TCP4 127\.0\.0\.2 /m);
+    });
+
+    test(`PROXY: nginx tells ${name} who the client is`, async t => {
+        const server = await start(t, name, [], env);
+        const port = await freePort();
+        await nginx(t, () => `
+            stream {
+                server {
+                    listen 127.0.0.1:${port};
+                    proxy_pass 127.0.0.1:${server.port};
+                    proxy_protocol on;
+                }
+            }`);
+        await listening(port);
+        await seen(t, server, name, port);
+        assert.match(server.stderr, /^C: PROXY TCP4 127\.0\.0\.2 /m);
+    });
+
+    test(`PROXY: ${name} requires it of curl`, async t => {
+        const server = await start(t, name, [], env);
+        const args = ['-sS', '--interface', '127.0.0.2',
+            name === 'smtp-server' ? server.url.replace('http', 'smtp')
+                                   : server.url];
+        const {status, stdout} = await run(t, 'curl', args);
+        assert.ok([52, 56].includes(status), String(status)); // no answer
+        assert.equal(stdout, '');
+        assert.doesNotMatch(server.stderr, /^S: /m);
+        const told = await run(t, 'curl', ['--haproxy-protocol', ...args]);
+        assert.equal(told.status, 0, told.stderr);
+        await server.errorLine('from 127.0.0.2');
+    });
+}
 
 // ---- a socket that listens already ------------------------------------------
 

@@ -72,7 +72,7 @@ afterEach(t => {
 // Our own environment, less what would decide for a program.
 function environment(settings) {
     const env = {...process.env, ...settings};
-    for (const name of ['HOST', 'PORT', 'ROOT', 'TRACE', 'LISTEN_PID',
+    for (const name of ['HOST', 'PORT', 'ROOT', 'TRACE', 'PROXY', 'LISTEN_PID',
                         'LISTEN_FDS', 'NO_COLOR', 'http_proxy', 'https_proxy',
                         'no_proxy'])
         if (!(name in settings)) delete env[name];

@@ -138,6 +138,26 @@ static void room(void)
     buf_free(&b);
 }
 
+/* A full buffer of which a little has been dropped: to add moves what is left,
+ * or copies it, and no byte of it changes. */
+static void add_after_drop(void)
+{
+    for (size_t n = 1; n < 256; n++) {
+        struct buf b = {.max = 1000};
+        unsigned char want[256];
+
+        for (size_t i = 0; i < sizeof want; i++) want[i] = (unsigned char)i;
+        buf_add(&b, want, sizeof want);
+        buf_drop(&b, n);
+        buf_add(&b, "x", 1);
+        HOLDS(buf_len(&b) == 257 - n, "%zu dropped", n);
+        HOLDS(memcmp(buf_at(&b), want + n, 256 - n) == 0, "%zu dropped", n);
+        HOLDS(buf_at(&b)[256 - n] == 'x', "%zu dropped", n);
+        buf_free(&b);
+    }
+    CHECK(true, "all of them");
+}
+
 static void drop_too_much(void)
 {
     struct buf b = {.max = 10};
@@ -191,6 +211,7 @@ int main(void)
     full();
     formatted();
     room();
+    add_after_drop();
     CHECK(aborts(drop_too_much), "4 of 3 bytes");
     at_random();
     return report();

@@ -160,6 +160,9 @@ static const struct {
     {"\xE4\xE4\xBD\xA0", BAD, "?\xE4\xBD\xA0"},
     {"\xF0\x9F\x98\xFFz", BAD, "??z"},
     {"\xF0\x9F\x98\xC3\xA9", BAD, "?\xC3\xA9"},
+    {"\xC3"
+     "abcdefgh\xA9",
+     BAD, "?abcdefgh?"}, /* eight at once do not fill a gap */
     {"eight...and\xFFmore after it", BAD, "eight...and?more after it"},
     /* The Unicode standard's own example (section 3.9, table 3-8). */
     {"a\xF1\x80\x80\xE1\x80\xC2"

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""All five servers, handed a listening socket by somebody else (LISTEN_FDS)."""
+"""All five servers behind others: a proxy that says who the client is
+(PROXY=1), and somebody who hands them a listening socket (LISTEN_FDS)."""
 
 import os
 import shutil
@@ -13,6 +14,10 @@ import wire
 
 SERVERS = ['rest-server', 'post-form', 'file-upload', 'websocket-app',
            'smtp-server']
+LINE = b'PROXY TCP4 192.0.2.1 192.0.2.9 56324 443\r\n'
+SIGNATURE = b'\r\n\r\n\0\r\nQUIT\n'
+BLOCK = (SIGNATURE + b'\x21\x11\x00\x0f\xc0\x00\x02\x01\xc0\x00\x02\x09'
+         b'\xdc\x04\x01\xbb' b'\x04\x00\x00')
 GET = b'GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
 
 
@@ -21,6 +26,127 @@ def talk(name):
     if name == 'smtp-server':
         return b'EHLO me\r\nQUIT\r\n', b'\r\n221 '
     return GET, b'HTTP/1.1 200 OK\r\n'
+
+
+class Proxied(unittest.TestCase):
+    def servers(self, **settings):
+        for name in SERVERS:
+            with wire.Server(name, PROXY=1, **settings) as server:
+                yield name, server
+
+    def hear(self, server, *pieces):
+        """All that a client hears who sends these and closes its side."""
+        with server.connect() as peer:
+            for piece in pieces:
+                peer.send(piece)
+            peer.half_close()
+            return peer.recv_all()
+
+    def assert_dropped(self, peer):
+        """The server closes or resets the connection, without a word."""
+        try:
+            peer.receive()
+        except ConnectionResetError:
+            pass
+        self.assertEqual(peer.received, b'')
+
+    def test_both_versions(self):
+        for name, server in self.servers():
+            says, hears = talk(name)
+            for header in LINE, BLOCK:
+                self.assertIn(hears, self.hear(server, header + says))
+                self.assertIn(hears, self.hear(server, header, says))
+
+    def test_byte_by_byte(self):
+        for name, server in self.servers():
+            says, hears = talk(name)
+            self.assertIn(hears, self.hear(
+                server, *[bytes([byte]) for byte in BLOCK + says]))
+
+    def test_who_says_nothing_hears_nothing(self):
+        for name, server in self.servers():
+            says, _ = talk(name)
+            for first in (says, b'', LINE[:-1], LINE[:-2] + b'\n', BLOCK[:20],
+                          b'PROXY TCP4 192.0.2.1 192.0.2.9 1 x\r\n' + says,
+                          SIGNATURE + b'\x21\x11\xff\xff' + says):
+                with server.connect() as peer:
+                    peer.send(first)
+                    peer.half_close()
+                    self.assert_dropped(peer)
+            wire.assert_idle(server)
+
+    def test_a_header_that_does_not_come(self):
+        for _, server in self.servers(HEAD_MS=100):
+            with server.connect() as peer:
+                peer.send(LINE[:10])
+                self.assert_dropped(peer)
+
+    def test_a_header_that_has_not_begun_holds_up_no_stop(self):
+        for _, server in self.servers(HEAD_MS=60000, GRACE_MS=60000):
+            with server.connect():
+                with server.connect() as peer: # when it is served, so is the
+                    peer.send(LINE + b'x\r\n') # other one, which came first
+                    peer.receive()
+                server.signal()
+                self.assertEqual(server.wait(), 0)
+
+    def test_nothing_is_said_before_the_header(self):
+        with wire.Server('smtp-server', PROXY=1, TRACE=1) as server:
+            with server.connect() as peer:
+                peer.send(LINE[:10])
+                server.wait_error('C: PROXY TCP4')
+                peer.send(LINE[10:])
+                peer.recv_until(b'220 ')
+                server.wait_error('S: 220')
+            said = [line[:2] for line in server.err.lines if line[0] in 'CS']
+            self.assertEqual(said[:3], ['C:', 'C:', 'S:'])
+
+    def test_the_client_is_the_one_the_proxy_names(self):
+        told = [(LINE, '192.0.2.1'), (BLOCK, '192.0.2.1'),
+                (b'PROXY TCP6 2001:DB8::1 ::1 1 2\r\n', '2001:db8::1'),
+                (b'PROXY TCP6 ::ffff:192.0.2.7 ::1 1 2\r\n', '192.0.2.7'),
+                (b'PROXY UNKNOWN\r\n', '127.0.0.1'),
+                (SIGNATURE + b'\x20\x00\x00\x00', '127.0.0.1')]
+        with wire.Server('smtp-server', PROXY=1) as server:
+            for header, ip in told:
+                heard = self.hear(server, header + b'EHLO me\r\nQUIT\r\n')
+                self.assertIn(b'greets me [%s]\r\n' % ip.encode(), heard)
+        with wire.Server('websocket-app', PROXY=1) as server:
+            for header, ip in told:
+                with server.connect() as peer:
+                    peer.send(header + b'GET / HTTP/1.1\r\nHost: x\r\n'
+                              b'Upgrade: websocket\r\nConnection: Upgrade\r\n'
+                              b'Sec-WebSocket-Version: 13\r\n'
+                              b'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n'
+                              b'\r\n' b'\x81\x82\0\0\0\0hi')
+                    server.wait_line('From IP: ' + ip)
+
+    def test_the_trace_names_each_client(self):
+        for name, server in self.servers(TRACE=1):
+            says, _ = talk(name)
+            for ip in b'192.0.2.1', b'192.0.2.7':
+                self.hear(server, LINE.replace(b'192.0.2.1', ip) + says)
+                server.wait_error(' from ' + ip.decode())
+
+    def test_helpers_are_no_clients(self):
+        with wire.Server('file-upload', PROXY=1) as server:
+            self.assertIn(b'a.txt successfully saved!', self.hear(
+                server, LINE + b'PUT /a.txt HTTP/1.1\r\nHost: x\r\n'
+                b'Content-Length: 2\r\nConnection: close\r\n\r\nhi'))
+        with wire.Server('smtp-server', PROXY=1) as server:
+            self.assertIn(b'354 OK\r\n250 ', self.hear(
+                server, LINE + b'helo me\r\nmail from: a@b.c\r\n'
+                b'rcpt to: you@example.com\r\ndata\r\nhello\r\n.\r\nquit\r\n'))
+
+    def test_off_it_is_no_header(self):
+        with wire.Server('rest-server') as server:
+            self.assertIn(b' 400 Bad Request\r\n',
+                          self.hear(server, LINE + GET))
+
+    def test_other_settings_are_told(self):
+        done = wire.run('rest-server', PROXY=2)
+        self.assertEqual((done.returncode, done.stderr),
+                         (2, b'PROXY=2: not a number from 0 to 1\n'))
 
 
 # Hands over a socket as systemd does, and becomes the program.

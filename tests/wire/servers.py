@@ -56,7 +56,8 @@ class Starting(Case):
         """An empty setting is none."""
         for name in self.each():
             for host, family in (('', 'IPv4'), ('::1', 'IPv6'), ('::', 'IPv6')):
-                with wire.Server(name, HOST=host, IDLE_MS='') as server:
+                with wire.Server(name, HOST=host, IDLE_MS='',
+                                 PROXY='') as server:
                     self.assertIn('"family":"%s"' % family,
                                   server.out.lines[0])
                     wire.assert_serves(server)

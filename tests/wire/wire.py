@@ -82,7 +82,7 @@ def environment(settings):
     """Our own environment, less what would decide for the program, plus the
     settings; None takes a name out."""
     env = {name: value for name, value in os.environ.items()
-           if name not in ('HOST', 'PORT', 'ROOT', 'TRACE',
+           if name not in ('HOST', 'PORT', 'ROOT', 'TRACE', 'PROXY',
                            'LISTEN_PID', 'LISTEN_FDS')}
     for name, value in settings.items():
         if value is None:
