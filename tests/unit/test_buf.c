@@ -138,24 +138,24 @@ static void room(void)
     buf_free(&b);
 }
 
-/* A full buffer of which a little has been dropped: to add moves what is left,
- * or copies it, and no byte of it changes. */
+/* A full buffer of which some has been dropped: an add makes room by moving
+ * what is left, and no byte of it changes. */
 static void add_after_drop(void)
 {
+    int wrong = 0;
+
     for (size_t n = 1; n < 256; n++) {
         struct buf b = {.max = 1000};
-        unsigned char want[256];
+        unsigned char all[256 + 1];
 
-        for (size_t i = 0; i < sizeof want; i++) want[i] = (unsigned char)i;
-        buf_add(&b, want, sizeof want);
+        for (size_t i = 0; i < sizeof all; i++) all[i] = (unsigned char)i;
+        buf_add(&b, all, 256);
         buf_drop(&b, n);
-        buf_add(&b, "x", 1);
-        HOLDS(buf_len(&b) == 257 - n, "%zu dropped", n);
-        HOLDS(memcmp(buf_at(&b), want + n, 256 - n) == 0, "%zu dropped", n);
-        HOLDS(buf_at(&b)[256 - n] == 'x', "%zu dropped", n);
+        buf_add(&b, all + 256, 1);
+        if (!holds(&b, (const char *)all + n, 257 - n)) wrong++;
         buf_free(&b);
     }
-    CHECK(true, "all of them");
+    CHECK(wrong == 0, "%d", wrong);
 }
 
 static void drop_too_much(void)
